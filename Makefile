@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint format lock clean
+
+demo: $(READY)  ## solve real puzzles with the model in the box
+	$(BIN)/chorus --version
+
+test: $(READY)  ## run every test
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## mend style in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# A fresh environment that holds exactly what requirements.lock names.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+lock:  ## write requirements.lock anew from pyproject.toml's ranges
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0
+	.venv-lock/bin/pip install --quiet -e '.[dev]' torch==2.13.0
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,48 @@
+"""The command line: one thin command per verb; every room is imported inside the command that needs it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from chorus import __version__
+from chorus.errors import ChorusError, InputError
+
+app = typer.Typer(
+    name="chorus",
+    help="Computation that thinks in parallel over a declared topology.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chorus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with 0 (fine), 1 (failed or findings) or 2 (usage or input)."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except ChorusError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has gone, as in `chorus think FILE | head`
+        sys.stderr.close()
+        sys.exit(1)
