@@ -1,0 +1,1 @@
+"""A mind that thinks in parallel."""
