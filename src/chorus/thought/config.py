@@ -6,13 +6,17 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from chorus.errors import InputError
 from chorus.topology import parse
 
 
-def _from_mapping[T](cls: type[T], values: Mapping[str, Any], what: str) -> T:
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """Build a settings class from JSON or TOML values; an unknown or missing name raises `InputError`."""
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     alien = sorted(set(values) - names)
     if alien:
@@ -93,7 +97,7 @@ class MindConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read settings that `to_dict` wrote; an unknown or missing name raises `InputError`."""
-        return _from_mapping(cls, values, "model settings")
+        return from_mapping(cls, values, "model settings")
 
 
 @dataclass(frozen=True, kw_only=True)
