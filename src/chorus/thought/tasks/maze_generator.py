@@ -10,13 +10,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from chorus.errors import InputError
+from chorus.errors import ChorusError, InputError
 
 Grids = NDArray[np.uint8]
 
 WALL, OPEN, START, GOAL, PATH = 0, 1, 2, 3, 4
 ALPHABET = "#.SGo"  # the character of each of the five, in that order
 LARGEST = 99
+_PATIENCE = 20_000  # mazes refused in a row before a path length is taken to be out of reach
 
 
 @njit(cache=True)
@@ -75,7 +76,7 @@ def _flood(cells, size, start, distance, paths, queue):  # type: ignore[no-untyp
     while head < tail:
         cell = queue[head]
         head += 1
-        for step in (-size, size, -1, 1):  # the border is wall, so a step never leaves the grid
+        for step in (-size, size, -1, 1):  # the border is wall, so that a step never leaves the grid
             other = cell + step
             if cells[other] == WALL:
                 continue
@@ -94,8 +95,8 @@ def _generate(rng, size, shortest, openings, questions, answers):  # type: ignor
     paths = np.empty(cells, np.int64)
     queue = np.empty(cells, np.int64)
     half = size // 2
-    made = 0
-    while made < len(questions):
+    made, refused = 0, 0
+    while made < len(questions) and refused < _PATIENCE:
         grid = questions[made].reshape(size, size)
         flat = questions[made]
         _grow(rng, grid, rng.random())
@@ -111,6 +112,7 @@ def _generate(rng, size, shortest, openings, questions, answers):  # type: ignor
                 if rng.integers(0, seen) == 0:
                     goal = cell
         if goal < 0:
+            refused += 1
             continue
         answers[made] = flat
         cell = goal
@@ -124,12 +126,14 @@ def _generate(rng, size, shortest, openings, questions, answers):  # type: ignor
             board[start] = START
             board[goal] = GOAL
         made += 1
+        refused = 0
+    return made
 
 
 def generate(
     n: int, size: int = 11, seed: int = 0, shortest: int | None = None, openings: float = 0.1
 ) -> tuple[Grids, Grids]:
-    """Make n mazes, each with exactly one shortest path from start to goal.
+    r"""Make n mazes, each with exactly one shortest path from start to goal.
 
     Args:
         n: how many.
@@ -144,9 +148,17 @@ def generate(
 
     Raises:
         InputError: an even size or one out of range, or a path that cannot be that long.
+        ChorusError: no such maze was found in many attempts.
 
     >>> questions, answers = generate(1, size=7, seed=3)
-    >>> print("\\n".join("".join(ALPHABET[cell] for cell in row) for row in answers[0].reshape(7, 7)))
+    >>> print("\n".join("".join(ALPHABET[cell] for cell in row) for row in answers[0].reshape(7, 7)))
+    #######
+    #ooo#.#
+    #o#o#.#
+    #o#S..#
+    #o#####
+    #ooooG#
+    #######
 
     """
     if size % 2 == 0 or not 5 <= size <= LARGEST:
@@ -158,42 +170,6 @@ def generate(
         raise InputError(f"openings is a share from 0 to 1; got {openings}")
     questions: Grids = np.zeros((n, size * size), np.uint8)
     answers: Grids = np.zeros((n, size * size), np.uint8)
-    _generate(np.random.default_rng(seed), size, shortest, openings, questions, answers)
+    if _generate(np.random.default_rng(seed), size, shortest, openings, questions, answers) < n:
+        raise ChorusError(f"no maze of size {size} with a shortest path of {shortest} steps was found; ask for fewer")
     return questions, answers
-
-
-def augment(questions: Grids, answers: Grids, rng: np.random.Generator) -> tuple[Grids, Grids]:
-    """Turn and mirror each maze and its answer, uint8 [m, size * size] each, by one of the 8 symmetries of the square.
-
-    >>> questions, answers = generate(2, size=5, seed=0)
-    >>> augment(questions, answers, np.random.default_rng(0))[0].shape
-    (2, 25)
-    """
-    cells = questions.shape[1]
-    size = int(cells**0.5)
-    grid = np.arange(cells).reshape(size, size)
-    symmetries = np.stack([np.rot90(g, k).ravel() for g in (grid, grid.T) for k in range(4)])
-    order = symmetries[rng.integers(0, 8, size=len(questions))]
-    return np.take_along_axis(questions, order, axis=1), np.take_along_axis(answers, order, axis=1)
-
-
-def is_shortest_path(question: Grids, answer: Grids) -> bool:
-    """Whether a flat answer grid keeps the maze and marks a shortest path from start to goal, and nothing else."""
-    size = int(question.size**0.5)
-    if not np.array_equal(np.where(answer == PATH, OPEN, answer), question):
-        return False
-    starts, goals = np.flatnonzero(question == START), np.flatnonzero(question == GOAL)
-    if len(starts) != 1 or len(goals) != 1:
-        return False
-    length = _distance(question, size, starts[0], goals[0])
-    marked = np.where(answer == OPEN, WALL, answer)
-    # As many marks as a shortest path has, and a way over marks alone: then the marks are that way.
-    return (
-        length >= 0 and int((answer == PATH).sum()) == length - 1 and _distance(marked, size, *starts, *goals) == length
-    )
-
-
-def _distance(cells: Grids, size: int, start: int, goal: int) -> int:
-    distance, paths, queue = (np.empty(cells.size, np.int64) for _ in range(3))
-    _flood(cells, size, start, distance, paths, queue)
-    return int(distance[goal])
