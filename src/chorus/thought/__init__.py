@@ -1,1 +1,1 @@
-"""A mind that thinks in parallel."""
+"""A mind: encoder, thought pool, processor, workspace, competition, halting, decoder; training; tasks."""
