@@ -22,7 +22,7 @@ from torch import Tensor
 from chorus.errors import ChorusError, InputError
 from chorus.thought.config import MindConfig
 from chorus.thought.model import Mind
-from chorus.thought.tasks import Task
+from chorus.thought.tasks import Task, task_from_dict
 
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.safetensors"
 FORMAT = "chorus-mind-1"
@@ -89,7 +89,7 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{config_file}: not the settings of a mind (expected \"format\": \"{FORMAT}\")")
     try:
-        task = Task.from_dict(config["task"])
+        task = task_from_dict(config["task"])
         mind = Mind(MindConfig.from_dict(config["model"]))
     except (KeyError, TypeError) as error:
         raise InputError(f"{config_file}: incomplete: {error}") from None

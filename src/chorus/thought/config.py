@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
 from chorus.errors import InputError
+from chorus.thought.tasks import Task
 from chorus.topology import parse
 
 
@@ -93,6 +96,25 @@ class MindConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-ready values."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def for_task(cls, task: Task, **settings: Any) -> Self:
+        """Return the architecture for a task; `settings` override what the task suggests.
+
+        >>> from chorus.thought.tasks import make_task
+        >>> MindConfig.for_task(make_task("sudoku4"), channels=16).symbols
+        4
+        """
+        suggested = {
+            "cells": task.cells,
+            "input_size": len(task.input_alphabet),
+            "output_size": len(task.output_alphabet),
+            "kept": [int(k) for k in task.givens(np.arange(len(task.input_alphabet), dtype=np.uint8))],
+            "relations": list(task.relations),
+            "interchangeable": task.interchangeable,
+            "positions": task.relations == ("full()",),
+        }
+        return cls.from_dict({**suggested, **settings})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -24,7 +24,8 @@ class Task:
     A question becomes indices into `input_alphabet`, an answer indices into `output_alphabet`. `relations` are
     topologies over the cells, in their text form; `shape` (height, width) says how to draw the cells, or is None. The
     characters in `open_characters` stand for what is asked; every other character of a question is given, and its cell
-    keeps it. Where sequences differ in length, `pad` fills them up.
+    keeps it. Where sequences differ in length, `pad` fills them up. `interchangeable` says that renaming the answer symbols
+    changes nothing (the digits of a Sudoku).
     """
 
     kind: ClassVar[str]
@@ -37,6 +38,7 @@ class Task:
     relations: tuple[str, ...] = ("full()",)
     open_characters: str = ""
     pad: str = ""
+    interchangeable: bool = False
 
     def normalize(self, question: str) -> str:
         """Give a question in the task's own characters (a Sudoku's `0`, `_` and `*` become `.`)."""
