@@ -129,4 +129,5 @@ def sudoku(name: str = "sudoku") -> SudokuTask:
         shape=(n, n),
         relations=(f"rows({n}, {n})", f"columns({n}, {n})", f"boxes({n}, {n}, {height}, {width})"),
         open_characters=".",
+        interchangeable=True,
     )
