@@ -60,7 +60,7 @@ def evaluate(
     if not as_json:
         _print(rows)
     if plot is not None:
-        from chorus.thought.drawing import draw_sweep
+        from chorus.thought.plots import draw_sweep
 
         draw_sweep(rows, plot)
 

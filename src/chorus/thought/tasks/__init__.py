@@ -10,6 +10,7 @@ from chorus.thought.tasks.pairs import PairsTask, read_relations
 from chorus.thought.tasks.reading import Record, read_problems
 from chorus.thought.tasks.sudoku import SudokuTask, sudoku
 from chorus.thought.tasks.task import Task
+from chorus.thought.tasks.writing import parse_range, write_pairs
 
 __all__ = [
     "TASK_NAMES",
@@ -22,8 +23,10 @@ __all__ = [
     "load_pairs",
     "make_task",
     "maze",
+    "parse_range",
     "read_problems",
     "read_relations",
     "sudoku",
     "task_from_dict",
+    "write_pairs",
 ]

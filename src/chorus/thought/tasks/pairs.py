@@ -23,6 +23,10 @@ class PairsTask(Task):
 
     kind: ClassVar[str] = "pairs"
 
+    def __post_init__(self) -> None:
+        if self.shape is not None and self.shape[0] * self.shape[1] != self.cells:
+            raise InputError(f"a grid of {self.shape[0]} × {self.shape[1]} does not have {self.cells} cells")
+
     def normalize(self, question: str) -> str:
         """Give the question without the end of its line."""
         return question.rstrip("\r\n")
@@ -38,6 +42,7 @@ class PairsTask(Task):
             "shape": list(self.shape) if self.shape else None,
             "relations": list(self.relations),
             "open_characters": self.open_characters,
+            "interchangeable": self.interchangeable,
             "pad": self.pad,
         }
 
@@ -49,6 +54,7 @@ class PairsTask(Task):
         *,
         name: str | None = None,
         shape: tuple[int, int] | None = None,
+        interchangeable: bool = False,
     ) -> PairsTask:
         """Learn a task from a file of pairs.
 
@@ -58,6 +64,7 @@ class PairsTask(Task):
                 are skipped. Without it every cell reads every cell.
             name: what to call it; by default the file's name.
             shape: height and width, when the cells are a grid.
+            interchangeable: whether the answer characters may be renamed without changing the task (colours of a map).
 
         Raises:
             InputError: a line without an answer, no pair at all, too many characters, or a relation that cannot be
@@ -99,6 +106,7 @@ class PairsTask(Task):
             shape=shape,
             relations=read_relations(relations, cells) if relations is not None else ("full()",),
             open_characters="".join(sorted(changed)),
+            interchangeable=interchangeable,
             pad=pad,
         )
 

@@ -24,8 +24,8 @@ class Task:
     A question becomes indices into `input_alphabet`, an answer indices into `output_alphabet`. `relations` are
     topologies over the cells, in their text form; `shape` (height, width) says how to draw the cells, or is None. The
     characters in `open_characters` stand for what is asked; every other character of a question is given, and its cell
-    keeps it. Where sequences differ in length, `pad` fills them up. `interchangeable` says that renaming the answer symbols
-    changes nothing (the digits of a Sudoku).
+    keeps it. `interchangeable` says that renaming the answer characters everywhere changes nothing about the task (the
+    digits of a Sudoku). Where sequences differ in length, `pad` fills them up.
     """
 
     kind: ClassVar[str]
@@ -37,8 +37,8 @@ class Task:
     shape: tuple[int, int] | None = None
     relations: tuple[str, ...] = ("full()",)
     open_characters: str = ""
-    pad: str = ""
     interchangeable: bool = False
+    pad: str = ""
 
     def normalize(self, question: str) -> str:
         """Give a question in the task's own characters (a Sudoku's `0`, `_` and `*` become `.`)."""
@@ -62,9 +62,17 @@ class Task:
         text = "".join(self.input_alphabet[i] for i in question)
         return text.rstrip(self.pad) if self.pad else text
 
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """For each question index the answer index that its cell keeps (a given), or -1 (open)."""
+        return tuple(
+            -1 if character in self.open_characters else self._output_index.get(character, -1)
+            for character in self.input_alphabet
+        )
+
     def givens(self, questions: Indices) -> NDArray[np.int16]:
         """Give, for question indices [..., cells], the answer index each given cell keeps, and -1 for open cells."""
-        return self._given_index[questions]
+        return np.array(self.kept, np.int16)[questions]
 
     def defect(self, question: str) -> str | None:
         """Say what makes a question unanswerable at first sight (two equal digits in a row), or None."""
@@ -73,6 +81,19 @@ class Task:
     def check(self, question: str, answer: str) -> bool | None:
         """Whether an answer is right by the rules alone; None for a task that has no rules to check."""
         return None
+
+    def solve(self, question: str) -> str:
+        """Give the right answer of a question, by the rules alone, to measure a mind against.
+
+        Raises:
+            InputError: the task cannot solve its own questions, or this one has no single answer.
+
+        """
+        raise InputError(f"no answer; measuring on {self.name} needs one beside every question")
+
+    def diagnose(self, question: str) -> str:
+        """Say what may be wrong with a question that was not answered validly, to append to a message; or nothing."""
+        return ""
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> tuple[Indices, Indices]:
         """Make n questions and answers as indices, uint8 [n, cells] twice."""
@@ -105,11 +126,6 @@ class Task:
     @cached_property
     def _output_index(self) -> dict[str, int]:
         return {character: i for i, character in enumerate(self.output_alphabet)}
-
-    @cached_property
-    def _given_index(self) -> NDArray[np.int16]:
-        kept = [-1 if c in self.open_characters else self._output_index.get(c, -1) for c in self.input_alphabet]
-        return np.array(kept, np.int16)
 
     def _indices(self, text: str, index: dict[str, int], alphabet: str, what: str) -> Indices:
         if len(text) != self.cells and not (self.pad and len(text) < self.cells):
