@@ -98,7 +98,7 @@ class Competition:
         slots = viable.shape[1]
         dead = failed | (viable > -torch.log(torch.tensor(max(self.config.kill_below, 1e-9))))
         survivors = (~dead).sum(1, keepdim=True)
-        strongest = viable.masked_fill(dead, torch.inf).argsort(1, stable=True)
+        strongest = viable.masked_fill(dead, torch.inf).argsort(dim=1, stable=True)
         turn = (dead.cumsum(1) - 1).clamp_min(0) % survivors.clamp_min(1)
         parent = torch.where(dead, strongest.gather(1, turn), torch.arange(slots, device=dead.device))
         again = dead & ((noise.uniform(noise.combine(key, 2), 1).squeeze(-1) < self.config.restart) | (survivors == 0))

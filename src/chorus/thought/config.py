@@ -14,7 +14,6 @@ from chorus.errors import InputError
 from chorus.thought.tasks import Task
 from chorus.topology import parse
 
-
 T = TypeVar("T")
 
 
@@ -72,7 +71,16 @@ class MindConfig:
     slots: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("cells", "input_size", "output_size", "channels", "heads", "key_channels", "value_channels", "hidden"):
+        for name in (
+            "cells",
+            "input_size",
+            "output_size",
+            "channels",
+            "heads",
+            "key_channels",
+            "value_channels",
+            "hidden",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a positive whole number; got {value!r}")
@@ -80,8 +88,8 @@ class MindConfig:
             raise InputError(f"slots must be 0 or more; got {self.slots}")
         if len(self.kept) != self.input_size or not all(-1 <= k < self.output_size for k in self.kept):
             raise InputError(
-                f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question symbol; "
-                f"got {list(self.kept)}"
+                f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question "
+                f"symbol; got {list(self.kept)}"
             )
         if not self.relations:
             raise InputError("a mind needs at least one relation; full() lets every cell read every cell")

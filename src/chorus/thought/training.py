@@ -8,7 +8,6 @@ which of these hypotheses can still be right. A thought that cannot has nothing 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chorus.errors import ChorusError, InputError
-from chorus.thought import noise
 from chorus.thought.competition import commitment
 from chorus.thought.config import from_mapping
 from chorus.thought.model import SHARE_EVERY, Mind
@@ -176,7 +174,12 @@ class Trainer:
     """
 
     def __init__(
-        self, mind: Mind, source: Source, config: TrainConfig, dtype: torch.dtype = torch.float32, accelerator: Any = None
+        self,
+        mind: Mind,
+        source: Source,
+        config: TrainConfig,
+        dtype: torch.dtype = torch.float32,
+        accelerator: Any = None,
     ) -> None:
         self.mind, self.source, self.config, self.dtype, self.accelerator = mind, source, config, dtype, accelerator
         rank = accelerator.process_index if accelerator else 0
@@ -223,14 +226,15 @@ class Trainer:
         )
         if not torch.isfinite(loss):
             raise ChorusError(
-                f"the loss is {loss.item()} at update {self.update}; try a lower learning_rate than {config.learning_rate}"
+                f"the loss is {loss.item()} at update {self.update}; "
+                f"try a lower learning_rate than {config.learning_rate}"
             )
         self.optimizer.zero_grad(set_to_none=True)
         if self.accelerator:
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.mind.parameters(), config.gradient_clip)
         else:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(self.mind.parameters(), config.gradient_clip)
         self.optimizer.step()
         self.update += 1
@@ -364,8 +368,3 @@ def _balanced_accuracy(guess: Bool[Tensor, " R"], label: Bool[Tensor, " R"]) -> 
     if label.all() or not label.any():
         return math.nan
     return 0.5 * (guess[label].float().mean() + (~guess[~label]).float().mean()).item()
-
-
-def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """Return training settings as JSON-ready values."""
-    return dataclasses.asdict(config)
