@@ -62,6 +62,22 @@ class SudokuTask(Task):
 
         return count_solutions(self.encode(question), limit, self.box)
 
+    def solve(self, question: str) -> str:
+        """Give the one solution, by search; InputError where there is none or several."""
+        from chorus.thought.tasks.sudoku_solver import solve
+
+        solutions = self.count_solutions(question)
+        if solutions != 1:
+            raise InputError(f"this puzzle has {'no solution' if solutions == 0 else 'several solutions'}")
+        solution = solve(self.encode(question), self.box)
+        assert solution is not None
+        return self.decode(solution - 1)
+
+    def diagnose(self, question: str) -> str:
+        """Tell a puzzle without a solution, or with several, from one that was too hard."""
+        solutions = self.count_solutions(question)
+        return (": the puzzle has no solution", "", ": the puzzle has several solutions")[solutions]
+
     def check(self, question: str, answer: str) -> bool:
         """Whether an answer keeps the givens and has each digit once in every row, column and box."""
         try:

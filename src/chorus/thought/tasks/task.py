@@ -82,6 +82,19 @@ class Task:
         """Whether an answer is right by the rules alone; None for a task that has no rules to check."""
         return None
 
+    def solve(self, question: str) -> str:
+        """Give the right answer of a question, by the rules alone, to measure a mind against.
+
+        Raises:
+            InputError: the task cannot solve its own questions, or this one has no single answer.
+
+        """
+        raise InputError(f"no answer; measuring on {self.name} needs one beside every question")
+
+    def diagnose(self, question: str) -> str:
+        """Say what may be wrong with a question that was not answered validly, to append to a message; or nothing."""
+        return ""
+
     def generate(self, n: int, seed: int = 0, **options: Any) -> tuple[Indices, Indices]:
         """Make n questions and answers as indices, uint8 [n, cells] twice."""
         raise InputError(f"the task {self.name!r} comes from a file and cannot be generated")
