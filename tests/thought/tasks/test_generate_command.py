@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 import chorus
-
 from chorus.thought.tasks import load_pairs, make_task, sudoku
 from chorus.thought.tasks.sudoku_solver import count_solutions
-
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
 
