@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-import numpy as np
-
 from chorus.errors import InputError
 from chorus.thought.tasks import Task
 from chorus.topology import parse
@@ -117,7 +115,7 @@ class MindConfig:
             "cells": task.cells,
             "input_size": len(task.input_alphabet),
             "output_size": len(task.output_alphabet),
-            "kept": [int(k) for k in task.givens(np.arange(len(task.input_alphabet), dtype=np.uint8))],
+            "kept": list(task.kept),
             "relations": list(task.relations),
             "interchangeable": task.interchangeable,
             "positions": task.relations == ("full()",),
@@ -170,7 +168,7 @@ class TerminationConfig:
 
     every: int = 4
     fixed_point: float = 1e-3
-    entropy: float = 0.05
+    entropy: float = 0.25
     agreement: float = 0.75
     confidence: float = 0.98
 
