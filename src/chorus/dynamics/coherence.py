@@ -52,6 +52,7 @@ def modulate(
     >>> T = modulate(np.full(1000, 1.0 + 0j), 0.5, decay=0.1, volatility=2.0, rng=np.random.default_rng(0))
     >>> bool((T.real**2 + T.imag**2 <= 1).all()), bool((abs(T) < 0.5).any())
     (True, True)
+
     """
     h = scalar("dt", dt, above=0)
     gamma, sigma = scalar("decay", decay, at_least=0), scalar("volatility", volatility, at_least=0)
@@ -83,6 +84,7 @@ def stationary_power(decay: float, volatility: float) -> float:
 
     >>> stationary_power(decay=1.0, volatility=1.0)
     0.5
+
     """
     gamma = scalar("decay", decay, above=0)
     return gamma / (gamma + scalar("volatility", volatility, above=0) ** 2)

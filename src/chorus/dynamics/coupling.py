@@ -41,6 +41,7 @@ def cos_sin(theta: Float[np.ndarray, "..."]) -> Sent:
     >>> c, s = cos_sin(np.array([0.0, np.pi / 2, np.pi]))
     >>> bool(np.allclose(c, [1, 0, -1], atol=4e-16) and np.allclose(s, [0, 1, 0], atol=4e-16))
     True
+
     """
     t = np.tan(theta * 0.5)
     s = t * t
@@ -63,6 +64,7 @@ def mean_drift(theta: Float[np.ndarray, "... n"]) -> Float[np.ndarray, "... n"]:
 
     >>> mean_drift(np.array([0.0, np.pi / 2])).tolist()
     [0.5, -0.5]
+
     """
     c, s = cos_sin(theta)
     n = theta.shape[-1]
@@ -83,6 +85,7 @@ def pairwise_drift(theta: Float[np.ndarray, "... n"]) -> Float[np.ndarray, "... 
 
     >>> pairwise_drift(np.array([0.0, np.pi / 2])).tolist()
     [0.5, -0.5]
+
     """
     return np.asarray(np.sin(theta[..., None, :] - theta[..., :, None]).mean(axis=-1))
 
@@ -107,6 +110,7 @@ class Edges:
 
     Raises:
         InputError: the topology's rows do not fit n actors, or an unknown normalisation.
+
     """
 
     def __init__(self, topology: Neighbourhood, n: int, normalize: Normalization = "degree") -> None:
@@ -144,6 +148,7 @@ class Delayed:
 
     Raises:
         InputError: delays for each edge without edges, or not one for each.
+
     """
 
     def __init__(self, coupling: MeanField | Edges, steps: NDArray[np.int64], past: Callable[[int], Sent]) -> None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Excitable(Protocol):
     """What a simulation needs of a unit. A state has shape [V, ...]; its first row is the membrane variable."""
 
-    threshold: float  # a rise of the membrane variable through this is a spike
-    rearm: float  # the membrane variable must fall below this before it can spike again
-    max_dt: float  # largest time step that still resolves a spike
+    threshold: ClassVar[float]  # a rise of the membrane variable through this is a spike
+    rearm: ClassVar[float]  # the membrane variable must fall below this before it can spike again
+    max_dt: ClassVar[float]  # largest time step that still resolves a spike
 
     def rest(self, shape: tuple[int, ...] = ()) -> Float[np.ndarray, "v ..."]:
         """State of units at rest, without input."""
@@ -50,6 +50,7 @@ def saturate(current: Float[np.ndarray, "..."] | float, linear: float, limit: fl
 
     >>> saturate(np.array([-1e9, -5.0, 5.0, 1e9]), linear=10, limit=20).tolist()
     [-10.0, -5.0, 5.0, 20.0]
+
     """
     current = np.asarray(current, dtype=np.float64)
     if math.isinf(limit):
@@ -79,6 +80,7 @@ class HodgkinHuxley:
     >>> unit = HodgkinHuxley()
     >>> round(float(unit.rest()[0]), 1)
     -65.0
+
     """
 
     capacitance: float = 1.0
@@ -103,6 +105,7 @@ class HodgkinHuxley:
 
         Args:
             shape: shape of the population.
+
         """
         low, high = self.e_k, self.e_na
         for _ in range(60):
@@ -122,6 +125,7 @@ class HodgkinHuxley:
             state: V, m, h, n.
             current: input, µA/cm².
             dt: milliseconds.
+
         """
         current = saturate(current, self.linear, self.limit)
         V, gates = state[0], state[1:]
@@ -141,6 +145,7 @@ class HodgkinHuxley:
         Args:
             state: V, m, h, n.
             current: input, µA/cm², before the synapse.
+
         """
         V, gates = state[0], state[1:]
         alpha, beta = self._rates(V)
@@ -190,6 +195,7 @@ class FitzHughNagumo:
     >>> state = FitzHughNagumo().rest()
     >>> np.round(state, 3).tolist()
     [-1.199, -0.624]
+
     """
 
     a: float = 0.7
@@ -214,6 +220,7 @@ class FitzHughNagumo:
 
         Args:
             shape: shape of the population.
+
         """
         roots = np.roots([1 / 3, 0.0, 1 / self.b - 1, self.a / self.b])
         v = float(roots[np.argmin(np.abs(roots.imag))].real)
@@ -229,6 +236,7 @@ class FitzHughNagumo:
             state: v, w.
             current: input.
             dt: time step.
+
         """
         k1 = self.derivative(state, current)
         k2 = self.derivative(state + dt / 2 * k1, current)
@@ -244,6 +252,7 @@ class FitzHughNagumo:
         Args:
             state: v, w.
             current: input, before the synapse.
+
         """
         v, w = state
         fast = v - v * v * v / 3 - w + saturate(current, self.linear, self.limit)
@@ -251,7 +260,7 @@ class FitzHughNagumo:
 
 
 def _slope(x: np.ndarray) -> np.ndarray:
-    """x / (1 − e^{−x}), with its limit 1 + x/2 where the quotient would be 0/0."""
+    """Give x / (1 − e^{−x}), with its limit 1 + x/2 where the quotient would be 0/0."""
     near = np.abs(x) < 1e-6
     safe = np.where(near, 1.0, x)
     return np.where(near, 1 + x / 2, safe / -np.expm1(-safe))

@@ -33,6 +33,7 @@ class PhaseRun:
         order: r·e^{iψ} at those times, shape [S, ...].
         theta: phases at the end, not wrapped, shape [..., N].
         phases: phases at those times, shape [S, ..., N], if they were asked for.
+
     """
 
     times: Float[np.ndarray, "s"]
@@ -93,6 +94,7 @@ def simulate_phases(
     >>> run = simulate_phases(1.0, 2.0, n=100, noise=1.0, dt=0.02, steps=2000, seed=0)
     >>> 0.75 < run.coherence(after=20) < 0.9  # theory: 0.832
     True
+
     """
     dt, K = scalar("dt", dt, above=0), scalar("coupling", coupling)
     steps, every = count("steps", steps, at_least=1), count("every", every, at_least=1)
@@ -156,6 +158,7 @@ def lorentzian_frequencies(n: int, width: float = 1.0, centre: float = 0.0) -> F
 
     >>> lorentzian_frequencies(4).round(3).tolist()
     [-2.414, -0.414, 0.414, 2.414]
+
     """
     half = (np.arange(count("n", n, at_least=1)) + 0.5) / n - 0.5
     return np.asarray(scalar("centre", centre) + scalar("width", width, above=0) * np.tan(np.pi * half))
@@ -171,6 +174,7 @@ def gaussian_frequencies(n: int, deviation: float = 1.0, centre: float = 0.0) ->
 
     >>> gaussian_frequencies(3).round(3).tolist()
     [-0.967, 0.0, 0.967]
+
     """
     from statistics import NormalDist
 

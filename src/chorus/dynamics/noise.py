@@ -30,6 +30,7 @@ def gaussian_increments(rng: np.random.Generator, shape: tuple[int, ...], dt: fl
     >>> ticks = gaussian_increments(np.random.default_rng(0), (100_000,), dt=0.04)
     >>> round(float(ticks.std()), 2)
     0.2
+
     """
     return rng.standard_normal(shape) * math.sqrt(scalar("dt", dt, above=0))
 
@@ -52,10 +53,11 @@ def three_point_increments(rng: np.random.Generator, shape: tuple[int, ...], dt:
     >>> ticks = three_point_increments(np.random.default_rng(0), (60_000,), dt=0.03)
     >>> sorted({round(float(t), 6) for t in ticks})
     [-0.3, 0.0, 0.3]
+
     """
     bound = math.sqrt(3 * scalar("dt", dt, above=0))
     faces = rng.integers(0, 6, shape, dtype=np.int8)  # a die: 0 is up, 5 is down, the other four stay
-    return bound * ((faces == 0).astype(np.float64) - (faces == 5))
+    return np.asarray(bound * ((faces == 0).astype(np.float64) - (faces == 5)))
 
 
 def wiener(kind: NoiseKind, rng: np.random.Generator, shape: tuple[int, ...], dt: float) -> Float[np.ndarray, "..."]:
@@ -72,6 +74,7 @@ def wiener(kind: NoiseKind, rng: np.random.Generator, shape: tuple[int, ...], dt
 
     >>> wiener("three-point", np.random.default_rng(0), (2, 3), dt=0.1).shape
     (2, 3)
+
     """
     if kind == "gaussian":
         return gaussian_increments(rng, shape, dt)

@@ -32,6 +32,7 @@ def order_parameter(theta: Float[np.ndarray, "... n"]) -> Complex[np.ndarray, ".
     1.0
     >>> float(abs(order_parameter(np.array([0.0, np.pi])))) < 1e-15
     True
+
     """
     theta = finite("theta", theta)
     if theta.ndim == 0 or theta.shape[-1] == 0:
@@ -50,9 +51,10 @@ def phase_coherence(theta: Float[np.ndarray, "s n"]) -> Float[np.ndarray, "n n"]
 
     Lachaux et al., Human Brain Mapping 8 (1999), 194–208.
 
-    >>> t = np.linspace(0, 50, 500)
+    >>> t = np.linspace(0, 500, 5000)
     >>> np.round(phase_coherence(np.stack([t, t + 1, 1.7 * t], axis=1)), 1)[0].tolist()
     [1.0, 1.0, 0.0]
+
     """
     theta = finite("theta", theta)
     if theta.ndim != 2 or theta.shape[0] == 0:
@@ -81,6 +83,7 @@ def critical_coupling(omega: Float[np.ndarray, "n"], noise: float = 0.0) -> floa
 
     >>> round(critical_coupling(np.zeros(100), noise=1.0), 12)
     1.0
+
     """
     omega = finite("omega", omega).ravel()
     if omega.size < 2:

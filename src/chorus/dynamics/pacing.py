@@ -47,6 +47,7 @@ class PhaseSummary:
 
     >>> PhaseSummary(origin="a", stamp=1, cos=0.0, sin=2.0, n=2, frequency=6.28).order
     1.0
+
     """
 
     origin: str
@@ -107,6 +108,7 @@ class PhasePacer:
     ...     heard = a.hear(b.summary(now), now), b.hear(a.summary(now), now)
     >>> a.order(now) > 0.95
     True
+
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class PhasePacer:
 
     @property
     def phases(self) -> tuple[float, ...]:
-        """This node's phases, radians in [0, 2π), as of the last `advance`."""
+        """Phases of this node, radians in [0, 2π), as of the last `advance`."""
         return tuple(theta % TURN for theta in self._theta)
 
     def advance(self, now: float) -> tuple[int, ...]:
@@ -148,6 +150,7 @@ class PhasePacer:
 
         Args:
             now: seconds, on the clock given at the start.
+
         """
         gap = scalar("now", now) - self._now
         if gap <= 0:
@@ -187,6 +190,7 @@ class PhasePacer:
             summary: what arrived. Our own, older than what we hold, expired, or of more than `largest`
                 oscillators: it changes nothing.
             now: seconds, on the clock given at the start.
+
         """
         held = self._heard.get(summary.origin)
         if summary.origin == self.origin or summary.age > self._expiry or summary.n > self._largest:
@@ -197,10 +201,11 @@ class PhasePacer:
         return True
 
     def summary(self, now: float) -> PhaseSummary:
-        """What to gossip: this node's own oscillators as of the last `advance`, under a new stamp.
+        """Say what to gossip: this node's own oscillators as of the last `advance`, under a new stamp.
 
         Args:
             now: seconds, on the clock given at the start; the summary is as old as the last `advance`.
+
         """
         self._stamp += 1
         own = self._own()
@@ -220,6 +225,7 @@ class PhasePacer:
 
         Args:
             now: seconds, on the clock given at the start.
+
         """
         return tuple(replace(heard.summary, age=heard.age(now)) for heard in self._live(now))
 
@@ -228,6 +234,7 @@ class PhasePacer:
 
         Args:
             now: seconds, on the clock given at the start.
+
         """
         live = list(self._live(now))
         total = sum((heard.sum(now) for heard in live), self._own())
@@ -238,6 +245,7 @@ class PhasePacer:
 
         Args:
             now: seconds, on the clock given at the start.
+
         """
         c, s, n = self.known(now)
         return complex(c, s) / n
@@ -247,6 +255,7 @@ class PhasePacer:
 
         Args:
             now: seconds, on the clock given at the start.
+
         """
         return min(abs(self.mean_field(now)), 1.0)
 
@@ -281,5 +290,6 @@ class PhasePacer:
 
         Args:
             origin: the node's id.
+
         """
         self._heard.pop(origin, None)

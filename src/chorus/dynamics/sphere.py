@@ -34,6 +34,7 @@ def random_points(n: int, d: int, rng: np.random.Generator) -> Float[np.ndarray,
 
     >>> np.linalg.norm(random_points(3, 4, np.random.default_rng(0)), axis=-1).round(12).tolist()
     [1.0, 1.0, 1.0]
+
     """
     x = rng.standard_normal((count("n", n, at_least=1), count("d", d, at_least=2)))
     return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True))
@@ -51,6 +52,7 @@ def random_rotations(n: int, d: int, rng: np.random.Generator, deviation: float 
     >>> omega = random_rotations(5, 3, np.random.default_rng(0))
     >>> bool((omega == -omega.transpose(0, 2, 1)).all())
     True
+
     """
     shape = (count("n", n, at_least=1), count("d", d, at_least=2), d)
     upper = np.triu(rng.standard_normal(shape) * scalar("deviation", deviation, at_least=0), 1)
@@ -58,7 +60,7 @@ def random_rotations(n: int, d: int, rng: np.random.Generator, deviation: float 
 
 
 def rotation(omega: Float[np.ndarray, "... d d"], dt: float) -> Float[np.ndarray, "... d d"]:
-    """The rotation exp(Ω dt) of an antisymmetric Ω, through the real eigenvalues of the Hermitian iΩ.
+    """Find the rotation exp(Ω dt) of an antisymmetric Ω, through the real eigenvalues of the Hermitian iΩ.
 
     Args:
         omega: antisymmetric matrices, rad/s.
@@ -69,6 +71,7 @@ def rotation(omega: Float[np.ndarray, "... d d"], dt: float) -> Float[np.ndarray
 
     >>> rotation(np.array([[0.0, -np.pi / 2], [np.pi / 2, 0.0]]), 1.0).round(12).tolist()
     [[0.0, -1.0], [1.0, 0.0]]
+
     """
     omega = finite("omega", omega)
     if omega.ndim < 2 or omega.shape[-1] != omega.shape[-2]:
@@ -100,6 +103,7 @@ def sphere_step(
 
     >>> sphere_step(np.array([1.0, 0.0]), np.array([0.0, np.pi]), 0.5).round(12).tolist()
     [0.0, 1.0]
+
     """
     pull = messages * dt if kick is None else messages * dt + kick
     pull = pull - _dot(pull, x) * x
@@ -129,6 +133,7 @@ class SphereRun:
         order: |ρ| = |mean of x| at those times, shape [S].
         x: points at the end, shape [N, D].
         points: points at those times, shape [S, N, D], if they were asked for.
+
     """
 
     times: Float[np.ndarray, "s"]
@@ -187,6 +192,7 @@ def simulate_sphere(
     >>> run = simulate_sphere(random_points(50, 3, rng), 2.0, dt=0.05, steps=200)
     >>> round(run.coherence(after=9), 2)  # no natural rotation: everything meets
     1.0
+
     """
     dt, sigma = scalar("dt", dt, above=0), scalar("noise", noise, at_least=0)
     steps, every = count("steps", steps, at_least=1), count("every", every, at_least=1)

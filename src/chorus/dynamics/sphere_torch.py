@@ -39,8 +39,9 @@ def step(
         InputError: sizes that do not fit, or dt ≤ 0.
 
     >>> x = torch.tensor([[1.0, 0.0]])
-    >>> step(x, torch.zeros(1, 2), torch.tensor([torch.pi / 2]), dt=1.0).round(decimals=6).tolist()
-    [[0.0, 1.0]]
+    >>> step(x, torch.zeros(1, 2), torch.tensor([torch.pi / 2]), dt=0.5).round(decimals=4).tolist()
+    [[0.707099974155426, 0.707099974155426]]
+
     """
     d = x.shape[-1]
     if d < 2 or messages.shape[-1] != d:
@@ -63,6 +64,7 @@ def project(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
 
     >>> project(torch.tensor([3.0, 4.0])).tolist()
     [0.6000000238418579, 0.800000011920929]
+
     """
     return torch.nn.functional.normalize(x, dim=-1)
 

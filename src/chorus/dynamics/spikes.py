@@ -31,6 +31,7 @@ class SpikeTrain:
         membrane: membrane variable at those times, shape [S, N].
         spikes: for each unit the times at which it rose through the threshold, interpolated within a step.
         state: state at the end, shape [V, N].
+
     """
 
     times: Float[np.ndarray, "s"]
@@ -54,6 +55,7 @@ class SpikeDetector:
     Args:
         unit: what says threshold and rearm.
         membrane: membrane variable at the start.
+
     """
 
     def __init__(self, unit: Excitable, membrane: Float[np.ndarray, "n"]) -> None:
@@ -101,6 +103,7 @@ def stimulate(
     >>> train = stimulate(HodgkinHuxley(), np.array([0.0, 10.0]), 100, dt=0.025)
     >>> [len(spikes) for spikes in train.spikes]
     [0, 7]
+
     """
     dt, sigma = scalar("dt", dt, above=0), scalar("noise", noise, at_least=0)
     if dt > unit.max_dt:
@@ -139,7 +142,7 @@ def stimulate(
 def firing_rates(
     unit: Excitable, currents: Float[np.ndarray, "n"], *, dt: float, settle: float, duration: float
 ) -> Float[np.ndarray, "n"]:
-    """The f–I curve: rate of repetitive firing under each constant input, switched on at rest.
+    """Measure the f–I curve: rate of repetitive firing under each constant input, switched on at rest.
 
     Args:
         unit: what to drive.
@@ -158,6 +161,7 @@ def firing_rates(
     >>> rates = firing_rates(FitzHughNagumo(), np.array([0.0, 0.5]), dt=0.1, settle=50, duration=200)
     >>> float(rates[0]), bool(rates[1] > 0.02)
     (0.0, True)
+
     """
     train = stimulate(unit, currents, settle + duration, dt=dt, every=max(round(duration / dt), 1))
     return train.rate(after=settle)
@@ -184,6 +188,7 @@ def rheobase(
     >>> from chorus.dynamics.excitable import HodgkinHuxley
     >>> 2.0 < rheobase(HodgkinHuxley(), 1, 4, dt=0.05, duration=40, tolerance=0.05) < 2.5
     True
+
     """
     low, high = scalar("low", low), scalar("high", high, above=low)
     spikes = count("spikes", spikes, at_least=1)
@@ -228,6 +233,7 @@ def refractory_period(
     >>> period = refractory_period(HodgkinHuxley(limit=np.inf), 30, 0.5, dt=0.05, longest=30, tolerance=0.1)
     >>> 5 < period < 12
     True
+
     """
     low, high = 2 * scalar("width", width, above=0), scalar("longest", longest, above=2 * width)
     while True:

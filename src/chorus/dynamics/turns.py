@@ -48,6 +48,7 @@ class TurnTaking:
     >>> spoken = [who for tick in range(31, 400) for who in floor.advance(tick * 0.1, {"ann": 1e9, "bob": 0.0})]
     >>> spoken.count("ann") > 8, spoken.count("bob") > 8, spoken.count("cid")
     (True, True, 0)
+
     """
 
     def __init__(self, members: Iterable[str], *, now: float, period: float, spacing: float = 0.0) -> None:
@@ -60,7 +61,8 @@ class TurnTaking:
         self._spacing = scalar("spacing", spacing, at_least=0)
         self._due = 0.0  # time units not yet integrated, less than one step
         self._queue: dict[str, float] = {}  # who has fired and not yet spoken, in order, and when they fired
-        self._set(_UNIT.rest((len(self._members),)))
+        self._state = _UNIT.rest((len(self._members),))
+        self._detect = SpikeDetector(_UNIT, self._state[0])
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ class TurnTaking:
 
         Raises:
             InputError: an urge that is negative or not a number, or of no member.
+
         """
         drive = np.zeros(len(self._members))
         for member, urge in urges.items():
@@ -118,6 +121,7 @@ class TurnTaking:
 
         Raises:
             InputError: no such member.
+
         """
         state = self._state.copy()
         state[0, self._index(member)] = _KICK
@@ -133,6 +137,7 @@ class TurnTaking:
 
         Raises:
             InputError: no such member.
+
         """
         rest = float(_UNIT.rest()[1])
         recovery = float(self._state[1, self._index(member)])
@@ -146,6 +151,7 @@ class TurnTaking:
 
         Raises:
             InputError: it is a member already.
+
         """
         if member in self._members:
             raise InputError(f"members: {member!r} is a member already")
@@ -161,6 +167,7 @@ class TurnTaking:
 
         Raises:
             InputError: no such member.
+
         """
         at = self._index(member)
         del self._members[at]
