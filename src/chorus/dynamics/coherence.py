@@ -21,7 +21,7 @@ def modulate(
     T: Complex[np.ndarray, "..."],
     dt: float,
     *,
-    decay: float = 0.0,
+    drift: float = 0.0,
     volatility: float,
     frequency: float = 0.0,
     phase_noise: float = 0.0,
@@ -29,18 +29,18 @@ def modulate(
 ) -> Complex[np.ndarray, "..."]:
     """Advance a coherence T by dt of geometric Brownian motion reflected at |T| = 1; exact in law for every dt.
 
-    d log T = (−γ + iω) dt + σ dW + iς dW' − dL, where L grows only while |T| = 1 and keeps |T| ≤ 1.
+    d log T = (γ + iω) dt + σ dW + iς dW' − dL, where L grows only while |T| = 1 and keeps |T| ≤ 1.
 
-    With y = −log|T| this is Brownian motion with drift γ reflected at 0. Its law over a whole step is known:
-    y' = b + max(y, −m), with b ~ N(γdt, σ²dt) and the least value the path had on the way,
+    With y = −log|T| this is Brownian motion with drift −γ reflected at 0. Its law over a whole step is known:
+    y' = b + max(y, −m), with b ~ N(−γdt, σ²dt) and the least value the path had on the way,
     m = (b − √(b² − 2σ²dt·log U))/2, U uniform (Lépingle 1995; Asmussen, Glynn & Pitman 1995). So the bound is kept
     by the step itself. Setting |T| to 1 whenever a step has left the disc lowers the reflection to the moments
-    looked at, a bias of order √dt. In the long run y is exponential with rate 2γ/σ², so E|T|² = γ/(γ + σ²).
+    looked at, a bias of order √dt. With γ > 0, y is in the long run exponential with rate 2γ/σ²: E|T|² = γ/(γ + σ²).
 
     Args:
         T: coherences, complex, |T| ≤ 1. T = 0 stays 0, as in all geometric Brownian motion.
         dt: time step, seconds.
-        decay: γ ≥ 0, mean decay rate of log|T|, per second.
+        drift: γ, of log|T|, per second: positive restores coherence, negative lets it decay.
         volatility: σ ≥ 0, of log|T|, per √second.
         frequency: ω, radians per second.
         phase_noise: ς ≥ 0, of the phase, radians per √second.
@@ -49,13 +49,13 @@ def modulate(
     Raises:
         InputError: |T| > 1 or not finite, dt ≤ 0, or a negative rate.
 
-    >>> T = modulate(np.full(1000, 1.0 + 0j), 0.5, decay=0.1, volatility=2.0, rng=np.random.default_rng(0))
+    >>> T = modulate(np.full(1000, 1.0 + 0j), 0.5, drift=-0.1, volatility=2.0, rng=np.random.default_rng(0))
     >>> bool((T.real**2 + T.imag**2 <= 1).all()), bool((abs(T) < 0.5).any())
     (True, True)
 
     """
     h = scalar("dt", dt, above=0)
-    gamma, sigma = scalar("decay", decay, at_least=0), scalar("volatility", volatility, at_least=0)
+    gamma, sigma = scalar("drift", drift), scalar("volatility", volatility, at_least=0)
     turn, spread = scalar("frequency", frequency), scalar("phase_noise", phase_noise, at_least=0)
     T = np.asarray(T, dtype=np.complex128)
     modulus = np.abs(T)
@@ -64,7 +64,7 @@ def modulate(
 
     with np.errstate(divide="ignore"):  # log 0 = −∞ is meant: a dead coherence is infinitely far from the bound
         y = np.maximum(-np.log(modulus), 0.0)
-    b = gamma * h + sigma * math.sqrt(h) * rng.standard_normal(T.shape)
+    b = -gamma * h + sigma * math.sqrt(h) * rng.standard_normal(T.shape)
     least = (b - np.sqrt(b * b + 2 * sigma**2 * h * rng.standard_exponential(T.shape))) / 2
     y = np.maximum(b + np.maximum(y, -least), 0.0)
     phase = np.angle(T) + turn * h + spread * math.sqrt(h) * rng.standard_normal(T.shape)
@@ -72,19 +72,19 @@ def modulate(
     return np.asarray(modulus * (np.cos(phase) + 1j * np.sin(phase)))
 
 
-def stationary_power(decay: float, volatility: float) -> float:
+def stationary_power(drift: float, volatility: float) -> float:
     """Give the long-run mean E|T|² = γ/(γ + σ²) of `modulate`.
 
     Args:
-        decay: γ > 0, per second.
+        drift: γ > 0, per second.
         volatility: σ > 0, per √second.
 
     Raises:
-        InputError: either is not positive (without decay, or without noise, there is no such law).
+        InputError: either is not positive (without either there is no such law).
 
-    >>> stationary_power(decay=1.0, volatility=1.0)
+    >>> stationary_power(drift=1.0, volatility=1.0)
     0.5
 
     """
-    gamma = scalar("decay", decay, above=0)
+    gamma = scalar("drift", drift, above=0)
     return gamma / (gamma + scalar("volatility", volatility, above=0) ** 2)
