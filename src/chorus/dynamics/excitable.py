@@ -238,10 +238,11 @@ class FitzHughNagumo:
             dt: time step.
 
         """
-        k1 = self.derivative(state, current)
-        k2 = self.derivative(state + dt / 2 * k1, current)
-        k3 = self.derivative(state + dt / 2 * k2, current)
-        k4 = self.derivative(state + dt * k3, current)
+        current = saturate(current, self.linear, self.limit)
+        k1 = self._slope(state, current)
+        k2 = self._slope(state + dt / 2 * k1, current)
+        k3 = self._slope(state + dt / 2 * k2, current)
+        k4 = self._slope(state + dt * k3, current)
         return np.asarray(state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
 
     def derivative(
@@ -254,9 +255,14 @@ class FitzHughNagumo:
             current: input, before the synapse.
 
         """
+        return self._slope(state, saturate(current, self.linear, self.limit))
+
+    def _slope(self, state: Float[np.ndarray, "2 ..."], current: Float[np.ndarray, "..."]) -> np.ndarray:
         v, w = state
-        fast = v - v * v * v / 3 - w + saturate(current, self.linear, self.limit)
-        return np.stack([fast, self.epsilon * (v + self.a - self.b * w)])
+        slope = np.empty_like(state)
+        slope[0] = v - v * v * v / 3 - w + current
+        slope[1] = self.epsilon * (v + self.a - self.b * w)
+        return slope
 
 
 def _slope(x: np.ndarray) -> np.ndarray:
