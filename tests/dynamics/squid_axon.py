@@ -22,7 +22,9 @@ def slopes(t: float, y: NDArray[np.float64], current: Callable[[float], float]) 
 
 def at_rest() -> NDArray[np.float64]:
     start = np.array([-65.0, 0.05, 0.6, 0.32])
-    return np.asarray(solve_ivp(slopes, (0, 400), start, "LSODA", args=(lambda t: 0.0,), rtol=1e-11, atol=1e-12).y[:, -1])
+    return np.asarray(
+        solve_ivp(slopes, (0, 400), start, "LSODA", args=(lambda t: 0.0,), rtol=1e-11, atol=1e-12).y[:, -1]
+    )
 
 
 def spikes(current: Callable[[float], float], duration: float, longest_step: float = 1.0) -> NDArray[np.float64]:

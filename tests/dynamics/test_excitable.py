@@ -36,14 +36,14 @@ def test_spike_peak() -> None:
 
 def test_rheobase() -> None:
     ours = rheobase(BARE, 1.5, 3.0, dt=DT, duration=50)
-    theirs = weakest(lambda I: len(spikes(lambda t: I, 50)) >= 1, 1.5, 3.0, 0.005)
+    theirs = weakest(lambda level: len(spikes(lambda t: level, 50)) >= 1, 1.5, 3.0, 0.005)
     assert ours == pytest.approx(theirs, rel=0.02)
 
 
 def test_onset_of_repetitive_firing() -> None:
     many = 12  # within 250 ms: one-off spikes give at most a few
     ours = rheobase(BARE, 5.5, 7.5, dt=DT, duration=250, spikes=many, tolerance=0.01)
-    theirs = weakest(lambda I: len(spikes(lambda t: I, 250)) >= many, 5.5, 7.5, 0.02)
+    theirs = weakest(lambda level: len(spikes(lambda t: level, 250)) >= many, 5.5, 7.5, 0.02)
     assert ours == pytest.approx(theirs, rel=0.02)
     assert ours == pytest.approx(6.26, rel=0.02)
     onset = firing_rates(BARE, np.array([ours + 0.02]), dt=DT, settle=150, duration=250)[0] * 1e3
@@ -54,7 +54,7 @@ def test_frequency_against_current() -> None:
     currents = np.array([6.5, 8.0, 12.0, 20.0, 40.0])
     ours = firing_rates(BARE, currents, dt=DT, settle=80, duration=160)
     for current, rate in zip(currents, ours, strict=True):
-        late = spikes(lambda t, I=current: I, 240)
+        late = spikes(lambda t, level=current: level, 240)
         late = late[late >= 80]
         assert rate == pytest.approx((len(late) - 1) / (late[-1] - late[0]), rel=0.01)
 
@@ -122,7 +122,9 @@ def test_fitzhugh_nagumo_fires_between_its_two_hopf_points() -> None:
     low, high = v**3 / 3 - v + (v + unit.a) / unit.b
     assert (low, high) == pytest.approx((0.331, 1.419), abs=1e-3)
     # 0.02 to either side leaves room for the narrow range in which firing and rest are both stable.
-    rates = firing_rates(unit, np.array([low - 0.02, low + 0.02, high - 0.02, high + 0.02]), dt=0.1, settle=600, duration=600)
+    rates = firing_rates(
+        unit, np.array([low - 0.02, low + 0.02, high - 0.02, high + 0.02]), dt=0.1, settle=600, duration=600
+    )
     assert (rates > 0).tolist() == [False, True, True, False]
 
 
@@ -153,7 +155,7 @@ def test_saturation_is_the_identity_where_it_says_so_and_smooth_beyond() -> None
 
 def test_units_side_by_side_do_not_touch_each_other() -> None:
     together = stimulate(BARE, np.array([0.0, 8.0, 30.0]), 40, dt=DT).membrane
-    alone = [stimulate(BARE, I, 40, dt=DT).membrane[:, 0] for I in (0.0, 8.0, 30.0)]
+    alone = [stimulate(BARE, level, 40, dt=DT).membrane[:, 0] for level in (0.0, 8.0, 30.0)]
     np.testing.assert_array_equal(together.T, alone)
 
 
@@ -177,7 +179,7 @@ def test_bad_input() -> None:
         HodgkinHuxley(g_na=-1.0)
     with pytest.raises(InputError, match="limit: got 3, must be at least linear"):
         HodgkinHuxley(limit=3.0)
-    with pytest.raises(InputError, match="b: got 1.5"):
+    with pytest.raises(InputError, match="b: got 1"):
         FitzHughNagumo(b=1.5)
     with pytest.raises(ChorusError, match="input 2 does not make 1 spikes"):
         rheobase(BARE, 1.0, 2.0, dt=0.05, duration=20)

@@ -75,9 +75,7 @@ def test_weak_order_is_one_with_three_point_increments() -> None:
         dW[:, :, 0] = np.sqrt(3 * dt) * paths
         theta = np.tile([start, 0.0], (paths.shape[1], 1))
         noise = np.array([s, 0.0])
-        run = simulate_phases(
-            np.array([delta, 0.0]), K, theta=theta, noise=noise, dt=dt, steps=steps, increments=dW
-        )
+        run = simulate_phases(np.array([delta, 0.0]), K, theta=theta, noise=noise, dt=dt, steps=steps, increments=dW)
         errors.append(abs(chance @ np.exp(1j * (run.theta[:, 0] - run.theta[:, 1])) - exact))
     assert [np.log2(a / b) for a, b in pairwise(errors)] == pytest.approx([1, 1], abs=0.15)
 

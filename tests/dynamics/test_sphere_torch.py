@@ -36,7 +36,9 @@ def test_paired_frequencies_are_the_block_matrix(d: int) -> None:
 def test_gradients(pull: str, form: str) -> None:
     rng = np.random.default_rng(1)
     x = torch.tensor(random_points(3, 4, rng))
-    messages = {"random": torch.tensor(rng.standard_normal((3, 4))), "zero": torch.zeros_like(x), "along x": 2 * x}[pull]
+    messages = {"random": torch.tensor(rng.standard_normal((3, 4))), "zero": torch.zeros_like(x), "along x": 2 * x}[
+        pull
+    ]
     half = torch.tensor(rng.standard_normal((3, 4, 4)))
     frequencies = torch.tensor(rng.standard_normal((3, 2)))
     dt = torch.tensor(0.3, dtype=torch.float64)

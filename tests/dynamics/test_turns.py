@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from chorus.dynamics import TurnTaking
 from chorus.errors import InputError
 
 
-def turns(floor: TurnTaking, urges: dict[str, float], seconds: float, tick: float = 0.1, start: float = 0.0) -> list[str]:
+def turns(
+    floor: TurnTaking, urges: dict[str, float], seconds: float, tick: float = 0.1, start: float = 0.0
+) -> list[str]:
     return [who for k in range(round(seconds / tick)) for who in floor.advance(start + (k + 1) * tick, urges)]
 
 
@@ -41,7 +44,7 @@ def test_turns_keep_their_distance() -> None:
     floor = TurnTaking(["a", "b", "c"], now=0.0, period=1.0, spacing=0.7)
     urges = {"a": 1.0, "b": 1.0, "c": 1.0}
     times = [k / 100 for k in range(1, 2000) for _ in floor.advance(k / 100, urges)]
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.68
+    assert min(b - a for a, b in pairwise(times)) > 0.68
 
 
 def test_who_wants_nothing_gets_no_turn_and_is_ready_when_it_does() -> None:

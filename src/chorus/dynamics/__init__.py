@@ -20,6 +20,14 @@ from chorus.dynamics.sphere import (
     sphere_step,
 )
 from chorus.dynamics.spikes import SpikeTrain, firing_rates, refractory_period, rheobase, stimulate
+from chorus.dynamics.sweep import (
+    NeuronFigures,
+    Transition,
+    TransitionPoint,
+    neuron_figures,
+    phase_transition,
+    sphere_transition,
+)
 from chorus.dynamics.theory import bessel_ratio, gaussian_order, lorentzian_order, noisy_order, sphere_order
 from chorus.dynamics.turns import TurnTaking
 
@@ -28,11 +36,14 @@ __all__ = [
     "FitzHughNagumo",
     "HodgkinHuxley",
     "Neighbourhood",
+    "NeuronFigures",
     "PhasePacer",
     "PhaseRun",
     "PhaseSummary",
     "SphereRun",
     "SpikeTrain",
+    "Transition",
+    "TransitionPoint",
     "TurnTaking",
     "bessel_ratio",
     "cos_sin",
@@ -45,10 +56,12 @@ __all__ = [
     "lorentzian_order",
     "mean_drift",
     "modulate",
+    "neuron_figures",
     "noisy_order",
     "order_parameter",
     "pairwise_drift",
     "phase_coherence",
+    "phase_transition",
     "random_points",
     "random_rotations",
     "refractory_period",
@@ -59,6 +72,7 @@ __all__ = [
     "simulate_sphere",
     "sphere_order",
     "sphere_step",
+    "sphere_transition",
     "stationary_power",
     "stimulate",
     "three_point_increments",
