@@ -81,6 +81,8 @@ def test_bad_input() -> None:
             modulate(np.array([0.5, T]), 0.1, volatility=1.0, rng=rng)
     with pytest.raises(InputError, match="dt: got 0, must be above 0"):
         modulate(np.array([0.5 + 0j]), 0.0, volatility=1.0, rng=rng)
+    with pytest.raises(InputError, match="dt: 1 is too large for these rates"):
+        modulate(np.array([0.5 + 0j]), 1.0, volatility=1e300, rng=rng)
     with pytest.raises(InputError, match="volatility"):
         modulate(np.array([0.5 + 0j]), 0.1, volatility=-1.0, rng=rng)
     with pytest.raises(InputError, match="drift"):

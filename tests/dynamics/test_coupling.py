@@ -76,3 +76,14 @@ def test_bad_input() -> None:
         Edges(Wrong(), 3)
     with pytest.raises(InputError, match=r"theta: nan at \[1\]"):
         order_parameter(np.array([0.0, np.nan]))
+
+
+def test_many_edges_are_summed_block_by_block_without_a_seam() -> None:
+    rng = np.random.default_rng(0)
+    n = 300
+    mask = rng.random((n, n)) < rng.choice([0.0, 0.01, 0.9], size=(n, 1), p=[0.1, 0.3, 0.6])
+    reader, read = np.nonzero(mask)
+    assert len(read) > 1 << 15
+    sent = rng.standard_normal((3, n))
+    got = Edges(graph(np.stack([reader, read], 1).tolist()), n)(sent)
+    np.testing.assert_allclose(got, sent @ (mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)).T, atol=1e-13)

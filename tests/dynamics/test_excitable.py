@@ -175,6 +175,9 @@ def test_bad_input() -> None:
         stimulate(BARE, np.array([1.0, np.nan]), 10, dt=DT)
     with pytest.raises(InputError, match=r"current, state: shapes \(3,\) and \(4, 2\)"):
         stimulate(BARE, np.zeros(3), 10, dt=DT, state=BARE.rest((2,)))
+    with pytest.raises(InputError, match="unit 1 left all bounds at time"):
+        stimulate(FitzHughNagumo(limit=np.inf), np.array([0.5, 1e9]), 10, dt=0.5)
+    assert np.isfinite(stimulate(BARE, np.array([-1e9, 1e9]), 5, dt=0.05).state).all()
     with pytest.raises(InputError, match="g_na: got -1, must be above 0"):
         HodgkinHuxley(g_na=-1.0)
     with pytest.raises(InputError, match="limit: got 3, must be at least linear"):

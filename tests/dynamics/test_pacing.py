@@ -220,9 +220,10 @@ def test_a_pull_back_over_zero_is_not_a_second_beat() -> None:
 
 
 def test_bad_input() -> None:
-    for wrong in ({"period": 0.0}, {"expiry": -1.0}, {"phases": [float("nan")]}, {"phases": []}, {"now": float("inf")}):
+    nonsense = [("period", 0.0), ("expiry", -1.0), ("phases", [float("nan")]), ("phases", []), ("now", float("inf"))]
+    for name, value in [*nonsense, ("coupling", 1e9)]:
         with pytest.raises(InputError):
-            pacer(**wrong)
+            pacer(**{name: value})
     good = pacer("b").summary(0.0)
     for wrong in ({"cos": float("nan")}, {"n": 0}, {"age": -1.0}, {"cos": 1.5}, {"frequency": float("inf")}):
         with pytest.raises(InputError, match="summary of 'b'"):

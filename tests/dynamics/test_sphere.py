@@ -154,6 +154,7 @@ EAST = np.tile([1.0, 0.0, 0.0], (4, 1))
         ({"omega": np.zeros((4, 3, 2))}, "expected square"),
         ({"omega": np.zeros((5, 3, 3))}, r"omega: shape \(5, 3, 3\)"),
         ({"noise": -1.0}, "noise"),
+        ({"noise": 10.0}, "dt: 0.1 is too large for noise 10"),
     ],
 )
 def test_bad_input(wrong: dict[str, object], message: str) -> None:

@@ -15,7 +15,18 @@ app = typer.Typer(
     help="Coupled phases, rotors on spheres and excitable units, measured beside the theory.", no_args_is_help=True
 )
 
-Plot = Annotated[Path | None, typer.Option(help="Draw the picture to this file: .png, .svg or .pdf.")]
+
+def _drawable(path: Path | None) -> Path | None:
+    if path is not None:
+        from chorus.dynamics.pictures import drawable
+
+        drawable(path)
+    return path
+
+
+Plot = Annotated[
+    Path | None, typer.Option(callback=_drawable, help="Draw the picture to this file: .png, .svg or .pdf.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
@@ -44,6 +55,8 @@ def _numbers(option: str, text: str) -> "np.ndarray":
     try:
         if ":" in text:
             start, stop, count = text.split(":")
+            if int(count) < 1:
+                raise ValueError
             return np.linspace(float(start), float(stop), int(count))
         return np.array([float(part) for part in text.split(",")])
     except ValueError as error:
@@ -117,11 +130,12 @@ def sphere(
     import numpy as np
 
     from chorus.dynamics import random_points, random_rotations, simulate_sphere, sphere_transition
+    from chorus.dynamics.checks import count
 
     couplings = _numbers("--coupling", coupling)
     curves = {
-        int(d): sphere_transition(int(d), couplings, n=rotors, deviation=deviation, dt=dt, duration=duration, seed=seed)
-        for d in _numbers("--dimensions", dimensions)
+        d: sphere_transition(d, couplings, n=rotors, deviation=deviation, dt=dt, duration=duration, seed=seed)
+        for d in (count("--dimensions", d, at_least=2) for d in _numbers("--dimensions", dimensions))
     }
     if plot:
         from chorus.dynamics.pictures import draw_spheres

@@ -39,8 +39,9 @@ def scalar(name: str, value: float, *, above: float | None = None, at_least: flo
 
 def count(name: str, value: int, *, at_least: int) -> int:
     """Return `value` as an int of at least `at_least`, or raise `InputError`."""
-    if isinstance(value, bool) or int(value) != value or value < at_least:
-        raise InputError(f"{name}: got {value!r}, must be a whole number of at least {at_least}")
+    number = finite(name, value)
+    if number.ndim or number != np.rint(number) or number < at_least:
+        raise InputError(f"{name}: got {number.tolist()}, must be a whole number of at least {at_least}")
     return int(value)
 
 

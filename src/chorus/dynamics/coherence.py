@@ -47,7 +47,7 @@ def modulate(
         rng: source of randomness.
 
     Raises:
-        InputError: |T| > 1 or not finite, dt ≤ 0, or a negative rate.
+        InputError: |T| > 1 or not finite, dt ≤ 0, a negative volatility, or rates without measure.
 
     >>> T = modulate(np.full(1000, 1.0 + 0j), 0.5, drift=-0.1, volatility=2.0, rng=np.random.default_rng(0))
     >>> bool((T.real**2 + T.imag**2 <= 1).all()), bool((abs(T) < 0.5).any())
@@ -57,6 +57,8 @@ def modulate(
     h = scalar("dt", dt, above=0)
     gamma, sigma = scalar("drift", drift), scalar("volatility", volatility, at_least=0)
     turn, spread = scalar("frequency", frequency), scalar("phase_noise", phase_noise, at_least=0)
+    if (most := max(abs(gamma) * h, abs(turn) * h, sigma * math.sqrt(h), spread * math.sqrt(h))) > 1e6:
+        raise InputError(f"dt: {h:g} is too large for these rates: a step would move T by {most:.1g}, more than 1e6")
     T = np.asarray(T, dtype=np.complex128)
     modulus = np.abs(T)
     if not (modulus <= 1 + 1e-12).all():  # also catches NaN

@@ -7,6 +7,7 @@ is the mean of what an actor reads. Shapes: N actors, E edges, `...` any batch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 Sent = tuple[NDArray[np.float64], NDArray[np.float64]]  # (cos θ, sin θ) of the actors, or the means of them
+MAX_HISTORY = 4 << 30  # bytes of messages kept for a delay
+_BLOCK = 1 << 14  # edges
 Normalization = Literal["degree", "actors"]
 
 
@@ -124,17 +127,28 @@ class Edges:
         # reduceat gives an empty row its next neighbour's first term, so only rows that read somebody take part.
         self._readers = np.flatnonzero(degree)
         self._starts = indptr[self._readers]
-        self._share = 1.0 / (degree[self._readers] if normalize == "degree" else n)
+        self._share = 1.0 / (degree[self._readers] if normalize == "degree" else np.full(len(self._readers), n))
+        # Blocks of whole rows, so that what is gathered for one stays in the cache until it is summed.
+        cuts = np.searchsorted(self._starts, np.arange(_BLOCK, len(self.indices), _BLOCK))
+        self._cuts = np.unique(np.r_[0, cuts, len(self._readers)]).tolist()
 
     def __call__(self, sent: Float[np.ndarray, "... n"]) -> Float[np.ndarray, "... n"]:
         """Mean of what each actor reads."""
-        return self.reduce(np.take(sent, self.indices, axis=-1))
+        return self._sum(sent.shape[:-1], lambda edges: np.take(sent, self.indices[edges], axis=-1))
 
     def reduce(self, arrived: Float[np.ndarray, "... e"]) -> Float[np.ndarray, "... n"]:
         """Mean over each reader's edges of what arrived on each edge."""
-        message = np.zeros((*arrived.shape[:-1], self.n))
-        if len(self._readers):
-            message[..., self._readers] = np.add.reduceat(arrived, self._starts, axis=-1) * self._share
+        return self._sum(arrived.shape[:-1], lambda edges: arrived[..., edges])
+
+    def _sum(
+        self, batch: tuple[int, ...], arriving: Callable[[slice], NDArray[np.float64]]
+    ) -> Float[np.ndarray, "... n"]:
+        message = np.zeros((*batch, self.n))
+        for first, last in pairwise(self._cuts):
+            start = int(self._starts[first])
+            stop = int(self._starts[last]) if last < len(self._starts) else len(self.indices)
+            total = np.add.reduceat(arriving(slice(start, stop)), self._starts[first:last] - start, axis=-1)
+            message[..., self._readers[first:last]] = total * self._share[first:last]
         return message
 
 
@@ -147,7 +161,7 @@ class Delayed:
         past: (cos, sin) of what was sent k steps before the start, for k ≥ 0.
 
     Raises:
-        InputError: delays for each edge without edges, or not one for each.
+        InputError: delays for each edge without edges, not one for each, or a history of more than 4 GiB.
 
     """
 
@@ -159,6 +173,9 @@ class Delayed:
             raise InputError(f"delay: {steps.shape[-1]} delays, the topology has {edges} edges")
         self._steps = steps
         self._depth = int(steps.max(initial=0)) + 1
+        actors = coupling.n if isinstance(coupling, Edges) else 1
+        if (need := 16 * self._depth * actors) > MAX_HISTORY:
+            raise InputError(f"delay: {self._depth - 1:,} steps of history take {need / 2**30:.1f} GiB: enlarge dt")
         # With one delay for all, sums can be delayed instead of terms: the ring holds messages, not phases.
         first = [self._store(past(k)) for k in range(self._depth)]
         self._ring = np.stack(first[::-1])  # [depth, 2, ..., n]: slot t mod depth holds what was sent at step t

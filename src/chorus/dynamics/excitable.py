@@ -168,7 +168,7 @@ class HodgkinHuxley:
     @staticmethod
     def _rates(V: np.ndarray) -> tuple[Float[np.ndarray, "3 ..."], Float[np.ndarray, "3 ..."]]:
         """α and β of m, h, n at V, per millisecond."""
-        u = V + 65.0
+        u = np.clip(V + 65.0, -700.0, 700.0)  # far beyond any membrane; keeps the exponentials finite
         alpha = np.stack([_slope((u - 25) / 10), 0.07 * np.exp(-u / 20), 0.1 * _slope((u - 10) / 10)])
         beta = np.stack([4 * np.exp(-u / 18), 1 / (1 + np.exp((30 - u) / 10)), 0.125 * np.exp(-u / 80)])
         return alpha, beta

@@ -21,6 +21,7 @@ from chorus.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Complex, Float
 
+MAX_PHASE = 1e9  # radians
 MAX_ALIASED = 0.01  # share of oscillators that may turn more than half a turn a step: a Lorentzian always has some
 
 
@@ -87,7 +88,8 @@ def simulate_phases(
 
     Raises:
         InputError: dt ≤ 0, a number that is not finite, sizes that do not fit, K·dt ≥ 1 (Euler would overshoot),
-            or more than 1 % of the oscillators turning over half a turn a step relative to the median.
+            more than 1 % of the oscillators turning over half a turn a step relative to the median, phases that
+            would grow past 1e9, or a history for the delay that would not fit in memory.
 
     Kuramoto (1984); noise: Sakaguchi (1988); delay: Yeung & Strogatz, Phys. Rev. Lett. 82 (1999) 648.
 
@@ -106,6 +108,13 @@ def simulate_phases(
     if (sigma < 0).any():
         raise InputError(f"noise: {sigma.min():g} is negative")
     _refuse_stiffness(omega, K, dt)
+    duration = dt * steps
+    reach = np.abs(theta).max() + (np.abs(omega).max() + abs(K)) * duration + 10 * sigma.max() * duration**0.5
+    if reach > MAX_PHASE:
+        raise InputError(
+            f"omega, noise: phases may reach {reach:.2g} radians in {duration:g} s, where doubles no longer resolve"
+            f" 1e-7; stay below {MAX_PHASE:g}"
+        )
 
     reads: MeanField | Edges = MeanField() if topology is None else Edges(topology, size, normalize)
     late = whole_steps("delay", delay, dt)

@@ -91,7 +91,7 @@ class PhasePacer:
         origin: this node's id.
         now: seconds, on a clock that this node alone reads (monotonic; if it goes back, phases hold).
         period: seconds between beats of an oscillator left alone, above 0.
-        coupling: K, rad/s; positive draws nodes into step, negative spreads them out, 0 lets them run free.
+        coupling: K, rad/s, at most 100 · 2π/period; positive draws nodes into step, negative spreads them out.
         expiry: seconds after which a silent node no longer counts, above 0.
         phases: this node's phases at the start, radians, one for each oscillator it holds.
         stamp: last stamp already used, for a node that restarts.
@@ -134,6 +134,9 @@ class PhasePacer:
             raise InputError("phases: a node holds at least one oscillator")
         self._stamp, self._largest = stamp, count("largest", largest, at_least=1)
         self._heard: dict[str, _Heard] = {}
+        if abs(self._coupling) > 100 * self._omega:
+            raise InputError(f"coupling: {coupling:g} rad/s is over 100 times the turning rate of period {period:g} s")
+        self._longest = min(self._expiry, 100 * period)
         # Fine against the period and against the coupling, so that Euler's method cannot overshoot.
         self._dt = min(period / 64, 0.1 / max(abs(self._coupling), 1e-12))
 
@@ -146,7 +149,7 @@ class PhasePacer:
         """Move the phases on to `now`; return the oscillators that passed 0, in order.
 
         An oscillator that would have passed 0 several times in a long gap (a suspended process) is named once:
-        missed beats are not made up. The cost of a gap is bounded: past `expiry` there is nobody left to couple to.
+        missed beats are not made up. The cost of a gap is bounded: past `expiry`, or 100 periods, phases turn freely.
 
         Args:
             now: seconds, on the clock given at the start.
@@ -156,7 +159,7 @@ class PhasePacer:
         if gap <= 0:
             return ()
         beats: dict[int, None] = {}
-        coupled = min(gap, self._expiry)
+        coupled = min(gap, self._longest)
         steps = math.ceil(coupled / self._dt)
         for _ in range(steps):
             self._move(coupled / steps, self.mean_field(self._now), beats)

@@ -6,6 +6,7 @@ Needs matplotlib (`pip install "the-chorus[plot]"`); the ending of the file name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,33 @@ if TYPE_CHECKING:
 _BLUE, _RED, _GREY, _GREEN = "#1f6feb", "#c9372c", "#8c959f", "#2da44e"
 
 
-def _figure(path: Path, width: float, height: float) -> Any:
+def drawable(path: Path) -> Path:
+    """Return the path if a picture can be drawn to it: to ask before a long simulation.
+
+    Args:
+        path: file to write.
+
+    Raises:
+        InputError: an ending that is no known format, or a folder that is not there.
+        ChorusError: matplotlib is not installed.
+
+    >>> drawable(Path("order.png")).name
+    'order.png'
+
+    """
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"{path}: cannot draw a {path.suffix or 'file without ending'}; end it in .png, .svg or .pdf")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ChorusError('pictures need matplotlib: pip install "the-chorus[plot]"') from error
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot write: there is no folder {path.parent}")
+    if find_spec("matplotlib") is None:
+        raise ChorusError('pictures need matplotlib: pip install "the-chorus[plot]"')
+    return path
+
+
+def _figure(path: Path, width: float, height: float) -> Any:
+    drawable(path)
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 

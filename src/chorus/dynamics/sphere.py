@@ -10,6 +10,7 @@ Shapes: N oscillators in D dimensions, S samples, `...` any batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,7 @@ def simulate_sphere(
 
     Raises:
         InputError: points off the sphere, numbers that are not finite, sizes that do not fit, dt ≤ 0, or a pull
-            of more than a radian a step.
+            or a kick of more than a radian a step.
 
     >>> rng = np.random.default_rng(0)
     >>> run = simulate_sphere(random_points(50, 3, rng), 2.0, dt=0.05, steps=200)
@@ -225,6 +226,9 @@ def simulate_sphere(
             f"dt: {dt:g} is too large: messages may pull by {strongest:.3g} per second, over a radian a step;"
             f" take dt ≤ {0.1 / strongest:.2g}"
         )
+    if sigma * math.sqrt(dt) > 1:
+        fit = 0.1 / sigma**2
+        raise InputError(f"dt: {dt:g} is too large for noise {sigma:g}: a kick is over a radian; take dt ≤ {fit:.2g}")
     turn = half = back = None
     if omega is not None:
         # The step map turns after it pulls. Half a turn before the run, taken back at each sample, makes that the

@@ -126,7 +126,14 @@ def stimulate(
     spikes: list[list[float]] = [[] for _ in range(state.shape[1])]
     times, membrane = [0.0], [state[0]]
     for step in range(steps):
-        state = unit.step(state, at((step + 0.5) * dt), dt)
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words just below
+            state = unit.step(state, at((step + 0.5) * dt), dt)
+        if not np.isfinite(state[0]).all():
+            wrong = int(np.argmin(np.isfinite(state[0])))
+            raise InputError(
+                f"current: unit {wrong} left all bounds at time {step * dt:g}; dt = {dt:g} is too large for that input:"
+                " take a smaller one, or a unit with a finite limit"
+            )
         if sigma:
             state[0] += sigma * wiener("gaussian", rng, state[0].shape, dt)
         fired, share = detect(state[0])
