@@ -11,6 +11,7 @@ from chorus.cli.generate import generate
 from chorus.cli.info import info
 from chorus.cli.think import think
 from chorus.cli.train import train
+from chorus.cli import dynamics
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(generate)
 app.command()(info)
+app.add_typer(dynamics.app, name="dynamics")
 
 
 def main() -> None:
