@@ -7,6 +7,7 @@ array([ 0,  1,  2,  3, 45, 46])
 
 from chorus.topology.convert import from_flash, from_hf, from_networkx
 from chorus.topology.parser import parse
+from chorus.topology.paths import count_paths, path_counts
 from chorus.topology.patterns import (
     boxes,
     causal,
@@ -29,15 +30,22 @@ from chorus.topology.patterns import (
     star,
 )
 from chorus.topology.plan import Plan, plan
+from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
+from chorus.topology.separation import Separation, separation
 from chorus.topology.topology import Topology
 
 __all__ = [
+    "ActorSet",
+    "Coverage",
     "Plan",
+    "Separation",
     "Topology",
     "boxes",
     "causal",
     "columns",
     "complete",
+    "count_paths",
+    "coverage",
     "dilated",
     "from_flash",
     "from_hf",
@@ -49,12 +57,15 @@ __all__ = [
     "lattice",
     "logarithmic",
     "parse",
+    "path_counts",
     "per_layer",
     "plan",
     "power",
     "random",
+    "receptive_field",
     "ring",
     "rows",
+    "separation",
     "sink_tokens",
     "sliding_window",
     "star",
