@@ -66,5 +66,5 @@ def test_bad_input():
         ct.separation(ct.full(), 9, 3, 3, 3)
     with pytest.raises(InputError, match=r"has up to [\d,]+ edges, more than 4,000,000"):
         ct.separation(ct.sliding_window(512) | ct.logarithmic(), 10**6, 3, 999_999, 0)
-    with pytest.raises(InputError, match=r"disjoint paths, a search of more than 50,000,000"):
+    with pytest.raises(InputError, match=r"from 0 to 4,999 looked along more than 10,000,000 edges"):
         ct.separation(ct.sliding_window(512) | ct.logarithmic(), 5000, 3, 4999, 0)

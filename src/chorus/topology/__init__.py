@@ -5,6 +5,7 @@
 array([ 0,  1,  2,  3, 45, 46])
 """
 
+from chorus.topology.analysis import Analysis, analyze
 from chorus.topology.convert import from_flash, from_hf, from_networkx
 from chorus.topology.parser import parse
 from chorus.topology.paths import count_paths, path_counts
@@ -36,10 +37,12 @@ from chorus.topology.topology import Topology
 
 __all__ = [
     "ActorSet",
+    "Analysis",
     "Coverage",
     "Plan",
     "Separation",
     "Topology",
+    "analyze",
     "boxes",
     "causal",
     "columns",

@@ -19,7 +19,7 @@ from chorus.topology.relation import EDGE_LIMIT, Relation
 from chorus.topology.terms import Ints, Strip
 from chorus.topology.topology import Topology, whole
 
-SEARCH_LIMIT = 50_000_000  # edges times augmenting paths: about half a minute
+SEARCH_LIMIT = 10_000_000  # edges looked along: some seconds
 EDGES_LIMIT = 4_000_000  # written down for the search: half a gigabyte
 
 
@@ -78,12 +78,6 @@ def _smallest_cut(relation: Relation, reader: int, read: int) -> tuple[bool, tup
     """Push unit flows from `read` to `reader` through actors of capacity one, along shortest augmenting paths."""
     direct = bool(relation.holds(np.array([reader]), np.array([read]))[0])
     readers, reads = _pairs_between(relation, reader, read)
-    most = int(min((readers == reader).sum(), (reads == read).sum()))
-    if len(reads) * most > SEARCH_LIMIT:
-        raise InputError(
-            f"the graph between {read:,} and {reader:,} has {len(reads):,} edges and up to {most:,} disjoint paths, "
-            f"a search of more than {SEARCH_LIMIT:,} steps: take actors closer together or a smaller n"
-        )
     onward: dict[int, list[int]] = {}  # from an actor to those who read it
     for t, s in zip(readers.tolist(), reads.tolist(), strict=True):
         onward.setdefault(s, []).append(t)
@@ -126,6 +120,7 @@ class _Flow:
         self.onward, self.reader, self.read = onward, reader, read
         self.before: dict[int, int] = {}
         self.parent: dict[tuple[int, bool], tuple[int, bool]] = {}
+        self.work = 0
 
     def augment(self) -> bool:
         """Find one more path and rearrange the others; say whether there was one."""
@@ -142,6 +137,7 @@ class _Flow:
                 steps = [(v, True)]
             else:
                 steps = [(self.before[v], True)]
+            self.work += len(steps)
             for step in steps:
                 if step[0] == self.reader:
                     self._rearrange(state)
@@ -149,6 +145,11 @@ class _Flow:
                 if step not in parent:
                     parent[step] = state
                     queue.append(step)
+            if self.work > SEARCH_LIMIT:
+                raise InputError(
+                    f"the search for disjoint paths from {self.read:,} to {self.reader:,} looked along more than "
+                    f"{SEARCH_LIMIT:,} edges: take actors closer together or a smaller n"
+                )
         return False
 
     def _rearrange(self, state: tuple[int, bool]) -> None:
