@@ -7,6 +7,15 @@ from typing import Annotated
 import typer
 
 
+def _write_claims(file: Path | None) -> None:
+    if file:
+        from chorus.topology.claims import page
+
+        file.write_text(page(), encoding="utf-8")
+        typer.echo(f"wrote {file}")
+        raise typer.Exit
+
+
 def topology(
     spec: Annotated[str, typer.Argument(help='The topology, for example "sliding_window(256) | sink_tokens(4)".')],
     actors: Annotated[int, typer.Option("--actors", "-n", help="How many actors (tokens).")] = 4096,
@@ -20,6 +29,15 @@ def topology(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw to a .png or .svg file.")] = None,
+    claims: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=_write_claims,
+            is_eager=True,
+            help="Write the page of published claims beside exact results, and nothing else.",
+        ),
+    ] = None,
 ) -> None:
     """Say what a topology reaches and when, what it costs, and how thin its thinnest place is."""
     from chorus.topology import analyze, parse
