@@ -7,10 +7,10 @@ from typing import Any
 
 from chorus.errors import InputError
 from chorus.topology.cost import LayerCost, layer_cost
+from chorus.topology.cuts import Separation, separation
 from chorus.topology.naming import network_name
 from chorus.topology.paths import CONVENTIONS, count_paths
 from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
-from chorus.topology.separation import Separation, separation
 from chorus.topology.topology import MAX_ACTORS, Topology, whole
 
 _LISTED_PAIRS = 1 << 26  # pairs without a closed form that one analysis may list, over all layers
@@ -123,7 +123,7 @@ def analyze(
     >>> from chorus.topology import logarithmic
     >>> a = analyze(logarithmic(), actors=1024, layers=12)
     >>> a.coverage.layers, a.costs[0].edges, a.network
-    (10, 10240, 'Chord fingers (distributed hash table)')
+    (10, 10241, 'Chord fingers (distributed hash table)')
 
     """
     actors, layers = whole("actors", actors, 1, MAX_ACTORS), whole("layers", layers, 1, _MAX_LAYERS)

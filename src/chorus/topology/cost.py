@@ -12,7 +12,7 @@ import numpy as np
 
 from chorus.topology import intervals as iv
 from chorus.topology.intervals import Intervals
-from chorus.topology.plan import plan
+from chorus.topology.planning import plan
 from chorus.topology.relation import EDGE_LIMIT, Relation
 from chorus.topology.terms import Ints, Sample, Strip
 from chorus.topology.topology import Topology

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chorus.topology.analysis import Analysis, Pair
-from chorus.topology.plan import plan
+from chorus.topology.planning import plan
 from chorus.topology.reach import ActorSet
 from chorus.topology.topology import Topology
 
