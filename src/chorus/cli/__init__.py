@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli.evaluate import evaluate
+from chorus.cli.generate import generate
+from chorus.cli.info import info
+from chorus.cli.think import think
 from chorus.cli.topology import topology
+from chorus.cli.train import train
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -34,6 +39,11 @@ def _root(
     pass
 
 
+app.command()(think)
+app.command()(train)
+app.command(name="eval")(evaluate)
+app.command()(generate)
+app.command()(info)
 app.command()(topology)
 
 

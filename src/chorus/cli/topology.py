@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from chorus.errors import InputError
+
 
 def _write_claims(file: Path | None) -> None:
     if file:
         from chorus.topology.claims import page
 
+        if not file.absolute().parent.is_dir():
+            raise InputError(f"{file}: there is no folder {file.parent} to write to")
         file.write_text(page(), encoding="utf-8")
         typer.echo(f"wrote {file}")
         raise typer.Exit
