@@ -10,6 +10,7 @@ from chorus.cli.evaluate import evaluate
 from chorus.cli.generate import generate
 from chorus.cli.info import info
 from chorus.cli.think import think
+from chorus.cli.topology import topology
 from chorus.cli.train import train
 from chorus.cli import dynamics
 from chorus.errors import ChorusError, InputError
@@ -45,6 +46,7 @@ app.command(name="eval")(evaluate)
 app.command()(generate)
 app.command()(info)
 app.add_typer(dynamics.app, name="dynamics")
+app.command()(topology)
 
 
 def main() -> None:
