@@ -1,5 +1,6 @@
 """How an actor reads: attention over a declared topology, fast and trainable on CPU and GPU."""
 
+from chorus.attention.attend import attend
 from chorus.attention.features import Elu1, Favor, FeatureMap, Fourier
 from chorus.attention.linear import LinearState, linear_attention
 from chorus.attention.lookup import lookup, nadaraya_watson
@@ -25,6 +26,7 @@ __all__ = [
     "Soft",
     "Sparsemax",
     "TopK",
+    "attend",
     "distance",
     "frequencies",
     "linear_attention",
