@@ -55,8 +55,8 @@ def compile_program(topology: Topology, n: int, layer: int = 0, first: int = 0, 
     Raises InputError when the executor cannot serve this topology.
 
     >>> from chorus.topology import sliding_window
-    >>> [work.count for work in compile_program(sliding_window(64), 1024).works]
-    [1, 1, 30]
+    >>> [work.count for work in compile_program(sliding_window(64), 1024).works]  # where the window is cut, and the rest
+    [1, 1, 1, 1, 60]
 
     """
     relation = topology.relation(n, layer)
