@@ -28,9 +28,11 @@ from chorus.topology.patterns import (
     sliding_window,
     star,
 )
+from chorus.topology.plan import Plan, plan
 from chorus.topology.topology import Topology
 
 __all__ = [
+    "Plan",
     "Topology",
     "boxes",
     "causal",
@@ -48,6 +50,7 @@ __all__ = [
     "logarithmic",
     "parse",
     "per_layer",
+    "plan",
     "power",
     "random",
     "ring",

@@ -174,6 +174,10 @@ class Relation:
         self._refuse_over_limit([], purpose)
         return self._gather(self.loose_rows)
 
+    def loose_bound(self) -> int:
+        """At least as many pairs as the terms that are no strips hold."""
+        return sum(_bound(term) for term in self.others)
+
     def holds(self, t: Ints, s: Ints) -> NDArray[np.bool_]:
         """For each pair, whether it is in the relation."""
         found = self.in_strips(t, s)
@@ -188,7 +192,7 @@ class Relation:
         return np.concatenate([empty, *[p[0] for p in parts]]), np.concatenate([empty, *[p[1] for p in parts]])
 
     def _refuse_over_limit(self, strips: list[Strip], purpose: str) -> None:
-        need = sum(_bound(term) for term in self.others)
+        need = self.loose_bound()
         if need <= EDGE_LIMIT and strips:
             need += sum(strip.count() for strip in strips)
         if need > EDGE_LIMIT:
