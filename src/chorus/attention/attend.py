@@ -15,9 +15,9 @@ from chorus.attention.scores import Dot, Score, parse_score
 from chorus.attention.select import Select, Soft, parse_select
 from chorus.attention.softmax import ProgramSoftmax
 from chorus.errors import InputError
-from chorus.topology import Topology, parse
+from chorus.topology import Topology, full, parse
 
-EXECUTORS = ("auto", "reference", "tiles", "diagonals")
+EXECUTORS = ("auto", "reference", "tiles", "diagonals", "flex")
 REFERENCE_LIMIT = 1 << 28  # pairs that the dense definition may hold per head
 
 
@@ -29,6 +29,7 @@ def attend(
     *,
     layer: int = 0,
     first: int = 0,
+    actors: int | None = None,
     score: str | Score = Dot(),  # noqa: B008 - frozen
     select: str | Select = Soft(),  # noqa: B008 - frozen
     executor: str = "auto",
@@ -45,9 +46,10 @@ def attend(
         topology: who reads whom, as a Topology or its text; None is `full()`, which any Q may read.
         layer: the layer of a scheduled topology.
         first: the first actor that q holds, for decoding the last rows of a longer sequence.
+        actors: of how many actors the topology is, when k holds only the first T of them; T when None.
         score: "dot" (scaled by 1/√D), "cosine", "gaussian", "laplace", with a parameter as in "gaussian(0.5)".
         select: "soft", "hard", "sparsemax", "entmax" or "top_k(8)".
-        executor: "auto", "reference" (dense, the definition), "tiles", or "diagonals".
+        executor: "auto", "reference" (dense, the definition), "tiles", "diagonals", or "flex" (CUDA).
 
     Raises InputError when shapes, dtypes or devices do not fit, when the topology is one of another number of actors,
     when an input on the CPU holds NaN or infinity, and when an executor cannot serve, with the reason.
@@ -59,10 +61,20 @@ def attend(
     """
     topology = parse(topology) if isinstance(topology, str) else topology
     score, select = parse_score(score), parse_select(select)
-    _check(q, k, v, topology, first, executor)
+    _check(q, k, v, topology, first, actors, executor)
+    if executor == "flex":
+        from chorus.attention.flex import flex
+
+        return flex(q, k, v, topology or full(), layer, first, score, select, actors)
     if executor == "reference" or topology is None:
-        return _dense(q, k, v, topology, layer, first, score, select)
-    program = compile_program(topology, k.shape[2], layer, first, executor)
+        return _dense(q, k, v, topology, layer, first, actors, score, select)
+    if executor == "auto" and q.shape[2] == 1:
+        return _one_row(q, k, v, topology, layer, first, actors, score, select)
+    if executor == "auto" and _flex_is_faster(q, k, v, first, score, select, actors):
+        from chorus.attention.flex import flex
+
+        return flex(q, k, v, topology, layer, first, score, select, actors)
+    program = compile_program(topology, k.shape[2], layer, first, executor, actors)
     return run(q, k, v, program, score, select)
 
 
@@ -101,6 +113,7 @@ def _dense(
     topology: Topology | None,
     layer: int,
     first: int,
+    actors: int | None,
     score: Score,
     select: Select,
 ) -> Tensor:
@@ -116,12 +129,45 @@ def _dense(
         )
     mask = None
     if topology is not None:
-        rows = topology.mask(k.shape[2], layer)[first:]
+        rows = topology.mask(actors or k.shape[2], layer)[first : k.shape[2], : k.shape[2]]
         mask = torch.from_numpy(rows).to(q.device)
     return reference(q, k, v, mask, score, select)
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, topology: Topology | None, first: int, executor: str) -> None:
+def _one_row(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    topology: Topology,
+    layer: int,
+    row: int,
+    actors: int | None,
+    score: Score,
+    select: Select,
+) -> Tensor:
+    """Gather what one row reads; decoding asks for a row of a longer sequence each time, too fast to plan for."""
+    reads = topology.neighbors(row, layer, actors or k.shape[2])
+    reads = reads[reads < k.shape[2]]
+    if not len(reads):
+        return q.new_zeros(*q.shape[:3], v.shape[3])
+    index = torch.from_numpy(reads).to(k.device)
+    return reference(q, k.index_select(2, index), v.index_select(2, index), None, score, select)
+
+
+def _flex_is_faster(
+    q: Tensor, k: Tensor, v: Tensor, first: int, score: Score, select: Select, actors: int | None
+) -> bool:
+    """On CUDA a fused kernel wins wherever it can serve."""
+    if q.device.type != "cuda":
+        return False
+    from chorus.attention.flex import why_not
+
+    return why_not(q, k, v, first, score, select, actors) is None
+
+
+def _check(
+    q: Tensor, k: Tensor, v: Tensor, topology: Topology | None, first: int, actors: int | None, executor: str
+) -> None:
     if executor not in EXECUTORS:
         raise InputError(f'unknown executor "{executor}": choose one of {", ".join(EXECUTORS)}')
     if topology is not None and not isinstance(topology, Topology):
@@ -146,6 +192,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, topology: Topology | None, first: in
             f"queries of actors {first} to {first + q.shape[2] - 1} do not end where the {k.shape[2]} keys do: "
             "give a query for every actor, or first = keys - queries for the last rows only"
         )
+    if actors is not None and actors < k.shape[2]:
+        raise InputError(f"k holds {k.shape[2]} actors, more than the {actors} of the topology")
     if q.device.type == "cpu" and not torch.compiler.is_compiling():
         _refuse_not_finite(q=q, k=k, v=v)
 

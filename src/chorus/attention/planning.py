@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import torch
 
+from chorus.attention.blocks import SelectedBlocks
 from chorus.attention.loose import Loose, lay_out, loose_pairs
 from chorus.attention.program import (
     ABSENT,
@@ -22,8 +23,9 @@ from chorus.attention.program import (
 )
 from chorus.errors import InputError
 from chorus.topology import Topology
+from chorus.topology import intervals as iv
 from chorus.topology.relation import Relation
-from chorus.topology.terms import Strip
+from chorus.topology.terms import Edges, Strip, Term
 
 # Nanoseconds on one core for one head of 64 features: what the choices rest on. Only their ratios matter.
 PAIR = 3.2  # one query with one key inside a tile: two products and the softmax
@@ -42,24 +44,30 @@ EXECUTORS = ("auto", "tiles", "diagonals")
 
 
 @lru_cache(maxsize=64)
-def compile_program(topology: Topology, n: int, layer: int = 0, first: int = 0, executor: str = "auto") -> Program:
+def compile_program(
+    topology: Topology, n: int, layer: int = 0, first: int = 0, executor: str = "auto", actors: int | None = None
+) -> Program:
     """Return the program of rows [first, n) at one layer; kept, so that a training run plans once.
 
     Args:
         topology: who reads whom.
-        n: number of actors, which is the number of keys.
+        n: number of keys: all actors, or the first n of them.
         layer: the layer of a scheduled topology.
         first: the first row that is asked for; decoding asks for the last rows only.
         executor: "tiles" for tiles alone, "diagonals" for slots alone, "auto" for whichever is cheaper, term by term.
+        actors: of how many actors the topology is; n when None.
 
     Raises InputError when the executor cannot serve this topology.
 
     >>> from chorus.topology import sliding_window
-    >>> [work.count for work in compile_program(sliding_window(64), 1024).works]  # where the window is cut, and the rest
+    >>> [work.count for work in compile_program(sliding_window(64), 1024).works]
     [1, 1, 1, 1, 60]
 
     """
-    relation = topology.relation(n, layer)
+    if isinstance(topology, SelectedBlocks) and executor != "diagonals" and not first:
+        topology.refuse_other(actors or n)
+        return topology.program()
+    relation = first_actors(topology.relation(actors or n, layer), n)
     if executor != "diagonals" and n <= DENSE:
         return _dense(relation, first)
     pieces = _split(relation, executor)
@@ -94,6 +102,21 @@ def compile_program(topology: Topology, n: int, layer: int = 0, first: int = 0, 
         if present or pieces.offsets or chosen.way[i]:
             works.append(_work(n, int(starts[i]), int(stops[i]), j - i, present, pieces.offsets, chosen, i))
     return _program(n, first, works)
+
+
+def first_actors(relation: Relation, n: int) -> Relation:
+    """Return what the first n actors read of one another."""
+    if n == relation.n:
+        return relation
+    strips = [
+        Strip(n, iv.clip(strip.offsets, 1 - n, n), iv.clip(strip.readers, 0, n), iv.clip(strip.reads, 0, n))
+        for strip in relation.strips
+    ]
+    terms: list[Term] = [s for s in strips if len(s.offsets) and len(s.readers) and len(s.reads)]
+    if relation.others:
+        readers, reads = Relation(relation.n, tuple(relation.others)).rows(np.arange(n))
+        terms.append(Edges.from_pairs(n, readers[reads < n], reads[reads < n]))
+    return Relation(n, tuple(terms))
 
 
 def _program(n: int, first: int, works: list[Work]) -> Program:

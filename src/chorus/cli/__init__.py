@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli.circuits import circuits
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -31,6 +32,9 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(circuits)
 
 
 def main() -> None:
