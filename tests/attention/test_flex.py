@@ -21,7 +21,8 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("n", [111, 384, 700])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("n", [111, 700])
 @pytest.mark.parametrize("spec", SPECS)
 def test_block_mask_is_the_topology(spec: str, n: int) -> None:
     if "256" in spec and n == 111:

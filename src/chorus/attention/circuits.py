@@ -106,7 +106,7 @@ def write_overlaps(layers: list[HeadWeights]) -> Float[Tensor, "N N"]:
     return torch.stack(rows)
 
 
-def composition(earlier: FactoredMatrix, later: FactoredMatrix) -> Float[Tensor, "*a *b"]:
+def composition(earlier: FactoredMatrix, later: FactoredMatrix) -> Float[Tensor, "*pairs"]:
     """Return how much of what earlier heads write later heads read: ‖A·B‖ / (‖A‖·‖B‖), Frobenius, for every pair.
 
     With A the OV circuit of an earlier head, B is a later head's QK circuit for composition as queries, its transpose

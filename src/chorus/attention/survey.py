@@ -166,7 +166,7 @@ def draw(found: Survey, path: str) -> None:
         raise InputError('pictures need matplotlib: pip install "the-chorus[plot]"') from error
     layers = found.heads[-1].layer + 1
     count = len(found.heads) // layers
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    figure = Figure(figsize=(14, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for axes, name, title, limit in (
         (left, "share", "share of the residual stream written", None),
@@ -177,11 +177,11 @@ def draw(found: Survey, path: str) -> None:
         shown = axes.imshow(grid, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
         axes.set(title=title, xlabel="head", ylabel="layer", xticks=range(count), yticks=range(layers))
         figure.colorbar(shown, ax=axes)
-    off = found.overlaps.clone().fill_diagonal_(0)
-    shown = right.imshow(off, cmap="viridis", vmin=0)
+    off = found.overlaps.clone().fill_diagonal_(torch.nan)
+    shown = right.imshow(off, cmap="viridis")
     expected = found.head_width / found.width
     right.set(
-        title=f"overlap of write subspaces (random: {expected:.3f})", xlabel="layer", ylabel="layer",
+        title=f"overlap of writes (random: {expected:.3f})", xlabel="layer", ylabel="layer",
         xticks=range(0, layers * count, count), yticks=range(0, layers * count, count),
     )  # fmt: skip
     right.set_xticklabels(range(layers))
