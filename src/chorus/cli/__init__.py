@@ -13,6 +13,7 @@ from chorus.cli.think import think
 from chorus.cli.topology import topology
 from chorus.cli.train import train
 from chorus.cli import dynamics
+from chorus.cli.circuits import circuits
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command()(generate)
 app.command()(info)
 app.add_typer(dynamics.app, name="dynamics")
 app.command()(topology)
+app.command()(circuits)
 
 
 def main() -> None:
