@@ -1,0 +1,1 @@
+"""A mind: encoder, thought pool, processor, workspace, competition, halting, decoder; training; tasks."""
