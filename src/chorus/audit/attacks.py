@@ -51,7 +51,7 @@ def _regrow(order: Ints, ptr: Ints, to: Ints) -> Ints:
 
 @kernel()
 def _by_current_degree(ptr: Ints, to: Ints) -> Ints:
-    """Always the vertex with most neighbours left, found in buckets: O(n + m) in all."""
+    """Take always the vertex with most neighbours left, found in buckets: O(n + m) in all."""
     n = len(ptr) - 1
     degree = ptr[1:] - ptr[:-1]
     most = 0
@@ -108,12 +108,12 @@ class AttackCurve:
     spread: float | None = None
 
     def at(self, removed: float) -> float:
-        """The largest component's share after the given share of elements is removed (rounded to whole elements)."""
+        """Return the largest component's share after the given share of elements is removed (rounded to whole elements)."""
         return float(self.share[round(removed * (len(self.share) - 1))])
 
 
 def attack_order(graph: Graph, strategy: str, generator: np.random.Generator | None = None) -> Ints:
-    """The order in which elements fall: `degree` (once, at the start), `adaptive` (recounted after each) or `random`.
+    """Return the order in which elements fall: `degree` (once, at the start), `adaptive` (recounted after each) or `random`.
 
     Equal degrees fall in the order of their numbers for `degree`.
     """
@@ -144,6 +144,7 @@ def attack_curve(graph: Graph, strategy: str, *, seed: int = 0, repeats: int = 2
 
         >>> attack_curve(Graph.of(4, [(0, 1), (0, 2), (0, 3)]), "degree").share.tolist()
         [1.0, 0.25, 0.25, 0.25, 0.0]
+
     """
     simple = graph.simple_undirected()
     adjacency = simple.out

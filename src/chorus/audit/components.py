@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,7 @@ def strong_components(graph: Graph) -> Ints:
     Example:
         >>> strong_components(Graph.of(3, [(0, 1), (1, 0), (1, 2)])).tolist()
         [1, 1, 0]
+
     """
     return _tarjan.for_work(graph.n + graph.arcs)(graph.out.ptr, graph.out.to)
 
@@ -131,6 +134,7 @@ def articulation_points_and_bridges(graph: Graph) -> tuple[Ints, Ints]:
         >>> points, bridges = articulation_points_and_bridges(Graph.of(3, [(0, 1), (1, 2), (2, 1)]))
         >>> points.tolist(), bridges.tolist()
         ([1], [0])
+
     """
     both = graph.undirected()
     points, bridges = _low_points.for_work(both.n + both.arcs)(both.out.ptr, both.out.to, both.out.edge, both.m)
@@ -171,30 +175,46 @@ def _peel(ptr: Ints, to: Ints) -> Ints:
 
 
 def core_numbers(graph: Graph) -> Ints:
-    """The largest k such that the vertex is in a subgraph of minimum degree k (Seidman 1983), directions ignored.
+    """Return the largest k such that the vertex is in a subgraph of minimum degree k (Seidman 1983), directions ignored.
 
     Example:
         >>> core_numbers(Graph.of(4, [(0, 1), (1, 2), (2, 0), (2, 3)])).tolist()
         [2, 2, 2, 1]
+
     """
     simple = graph.simple_undirected()
     return _peel.for_work(simple.n + simple.arcs)(simple.out.ptr, simple.out.to)
 
 
-def reachable(graph: Graph, start: int, removed: frozenset[int] = frozenset()) -> set[int]:
-    """What `start` reaches along the edges when `removed` is gone, `start` itself included.
+@kernel()
+def _spread(starts: Ints, ptr: Ints, to: Ints, blocked: NDArray[np.bool_]) -> Ints:
+    n = len(ptr) - 1
+    distance, queue, head, tail = np.full(n, -1, np.int64), np.zeros(n, np.int64), 0, 0
+    for s in starts:
+        if not blocked[s] and distance[s] < 0:
+            distance[s], queue[tail] = 0, s
+            tail += 1
+    while head < tail:
+        v = queue[head]
+        head += 1
+        for k in range(ptr[v], ptr[v + 1]):
+            w = to[k]
+            if distance[w] < 0 and not blocked[w]:
+                distance[w] = distance[v] + 1
+                queue[tail] = w
+                tail += 1
+    return distance
 
-    A plain breadth-first search that shares nothing with the dominators: it is what a witness is re-checked with.
+
+def distances(graph: Graph, starts: Iterable[int], removed: Iterable[int] = ()) -> Ints:
+    """(n,) edges from the nearest of `starts` to each vertex when `removed` is gone; -1 where nothing leads.
 
     Example:
-        >>> sorted(reachable(Graph.of(3, [(0, 1), (1, 2)]), 0, frozenset({1})))
-        [0]
+        >>> distances(Graph.of(3, [(0, 1), (1, 2)]), [0]).tolist()
+        [0, 1, 2]
+
     """
-    if start in removed:
-        return set()
-    seen, frontier = {start}, [start]
-    while frontier:
-        frontier = [w for v in frontier for w in graph.out.of(v).tolist() if w not in removed]
-        frontier = [w for w in dict.fromkeys(frontier) if w not in seen]
-        seen.update(frontier)
-    return seen
+    blocked = np.zeros(graph.n, np.bool_)
+    blocked[list(removed)] = True
+    run = _spread.for_work(graph.n + graph.arcs)
+    return run(np.array(list(starts), np.int64), graph.out.ptr, graph.out.to, blocked)

@@ -63,7 +63,7 @@ class Cut:
 def minimum_vertex_cut(
     graph: Graph, left: Ints, right: Ints, *, ends_may_fall: bool, limit: int = 64
 ) -> Cut | None:  # fmt: skip
-    """A smallest set of elements without which nothing of `left` reaches anything of `right`.
+    """Return a smallest set of elements without which nothing of `left` reaches anything of `right`.
 
     Args:
         graph: any graph.
@@ -82,6 +82,7 @@ def minimum_vertex_cut(
         >>> pair = Graph.of(6, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (0, 3), (1, 4)], directed=False)
         >>> len(minimum_vertex_cut(pair, np.array([0, 1, 2]), np.array([3, 4, 5]), ends_may_fall=True).members)
         2
+
     """
     n = graph.n
     tail = np.repeat(np.arange(n), np.diff(graph.out.ptr))
@@ -99,11 +100,12 @@ def minimum_vertex_cut(
 
 
 def minimum_link_cut(graph: Graph, left: Ints, right: Ints, *, limit: int = 64) -> Cut | None:
-    """A smallest set of edges without which nothing of `left` reaches anything of `right`; None as for vertices.
+    """Return a smallest set of edges without which nothing of `left` reaches anything of `right`; None as for vertices.
 
     Example:
         >>> minimum_link_cut(Graph.of(3, [(0, 1), (0, 1), (1, 2)]), np.array([0]), np.array([2])).members
         (2,)
+
     """
     n = graph.n
     tail = np.repeat(np.arange(n), np.diff(graph.out.ptr))
@@ -128,12 +130,13 @@ def _run(
 
 
 def communities(graph: Graph, *, seed: int = 0) -> list[Ints]:
-    """Groups that are denser inside than between (Louvain, Blondel et al. 2008), the largest first.
+    """Return groups that are denser inside than between (Louvain, Blondel et al. 2008), the largest first.
 
     Example:
         >>> pair = Graph.of(6, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (0, 3)], directed=False)
         >>> [group.tolist() for group in communities(pair)]
         [[0, 1, 2], [3, 4, 5]]
+
     """
     import networkx as nx
 

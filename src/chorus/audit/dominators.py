@@ -101,7 +101,7 @@ def _dominators(root: int, optr: Ints, oto: Ints, iptr: Ints, ifrom: Ints) -> tu
 
 
 def immediate_dominators(graph: Graph, root: int) -> Ints:
-    """The immediate dominator of every vertex from `root`.
+    """Return the immediate dominator of every vertex from `root`.
 
     Returns:
         (n,) int64: the immediate dominator; the root's own is the root; -1 where the root does not reach.
@@ -109,6 +109,7 @@ def immediate_dominators(graph: Graph, root: int) -> Ints:
     Example:
         >>> immediate_dominators(Graph.of(4, [(0, 1), (0, 2), (1, 3), (2, 3)]), 0).tolist()
         [0, 0, 0, 0]
+
     """
     run = _dominators.for_work(graph.n + graph.arcs)
     return run(root, graph.out.ptr, graph.out.to, graph.back.ptr, graph.back.to)[0]
@@ -164,6 +165,7 @@ def strong_articulation_points_and_bridges(graph: Graph) -> tuple[Ints, Ints]:
         >>> points, bridges = strong_articulation_points_and_bridges(Graph.of(4, edges))
         >>> points.tolist(), bridges.tolist()
         ([1, 2], [0, 1, 2, 5, 6])
+
     """
     component = strong_components(graph)
     number = np.flatnonzero(component[graph.edges[:, 0]] == component[graph.edges[:, 1]])

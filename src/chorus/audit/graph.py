@@ -23,7 +23,7 @@ class Adjacency:
     edge: Ints
 
     def of(self, vertex: int) -> Ints:
-        """The neighbours of one vertex, parallel edges repeated."""
+        """Return the neighbours of one vertex, parallel edges repeated."""
         return self.to[self.ptr[vertex] : self.ptr[vertex + 1]]
 
 
@@ -45,6 +45,7 @@ class Graph:
         >>> graph = Graph.of(3, [(0, 1), (1, 2)], directed=False)
         >>> graph.out.of(1).tolist()
         [0, 2]
+
     """
 
     n: int
@@ -107,7 +108,7 @@ class Graph:
         return np.bincount(pairs.ravel(), minlength=self.n).astype(np.int64)
 
     def undirected(self) -> Graph:
-        """The same edges, passable both ways."""
+        """Return the same edges, passable both ways."""
         return self if not self.directed else Graph(self.n, self.edges, False)
 
     def simple_undirected(self) -> Graph:
@@ -116,12 +117,12 @@ class Graph:
         return Graph(self.n, pairs, False)
 
     def with_edges(self, extra: Iterable[Sequence[int]]) -> Graph:
-        """The same graph with more edges."""
+        """Return the same graph with more edges."""
         return Graph.of(self.n, np.concatenate([self.edges, np.array(list(extra), np.int64).reshape(-1, 2)]),
                         directed=self.directed)  # fmt: skip
 
     def without(self, vertices: Iterable[int] = (), edges: Iterable[int] = ()) -> Graph:
-        """The same vertex numbers with the edges at `vertices`, and the edges numbered `edges`, taken out."""
+        """Return the same vertex numbers with the edges at `vertices`, and the edges numbered `edges`, taken out."""
         gone = np.zeros(self.n, np.bool_)
         gone[list(vertices)] = True
         keep = ~(gone[self.edges[:, 0]] | gone[self.edges[:, 1]])
@@ -130,7 +131,7 @@ class Graph:
 
 
 def compress(n: int, tail: Ints, head: Ints, number: Ints) -> Adjacency:
-    """The adjacency of arcs tail -> head that carry the edge numbers `number`."""
+    """Return the adjacency of arcs tail -> head that carry the edge numbers `number`."""
     # Sorted by (tail, head), so that a search visits neighbours in the same order whatever the file's order was.
     order = np.lexsort((number, head, tail))
     ptr = np.zeros(n + 1, np.int64)

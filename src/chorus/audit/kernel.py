@@ -27,7 +27,7 @@ class Kernel(Generic[P, R]):
         self.__name__ = function.__name__
 
     def for_work(self, steps: int) -> Callable[P, R]:
-        """The interpreted function for small work, the compiled one from `COMPILE_FROM` elementary steps on."""
+        """Return the interpreted function for small work, the compiled one from `COMPILE_FROM` elementary steps on."""
         return self.interpreted if steps < COMPILE_FROM else self.compiled
 
     @property

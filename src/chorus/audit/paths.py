@@ -72,6 +72,7 @@ class Decisions:
         efficiency: mean of 1/distance over all pairs, an unconnected pair counting 0 (Latora and Marchiori 2001).
         sampled: number of sources that were drawn, or None when all were used.
         connected_margin, need_margin: half the width of the 95 % interval of the shares, 0 when exact.
+
     """
 
     pairs: int
@@ -119,6 +120,7 @@ def decisions(
         >>> star = decisions(Graph.of(4, [(0, 1), (0, 2), (0, 3)], directed=False))
         >>> star.pairs, star.connected, star.need.tolist()
         (12, 12, [6, 0, 0, 0])
+
     """
     n = graph.n
     everyone = np.arange(n, dtype=np.int64)
@@ -234,6 +236,7 @@ def betweenness(
     Example:
         >>> betweenness(Graph.of(3, [(0, 1), (1, 2)], directed=False)).through.tolist()
         [0.0, 2.0, 0.0]
+
     """
     graph = Graph(graph.n, graph.distinct, graph.directed)
     sources = np.arange(graph.n, dtype=np.int64) if sources is None else np.asarray(sources, np.int64)
@@ -272,7 +275,7 @@ def waist(
     graph: Graph, sources: Ints, sinks: Ints, *, share: float = 0.9, largest: int = 16, seed: int = 0,
     budget: int = BUDGET
 ) -> Waist | None:  # fmt: skip
-    """The smallest set of elements found that covers `share` of the shortest paths from sources to sinks.
+    """Return the smallest set of elements found that covers `share` of the shortest paths from sources to sinks.
 
     An element covers a path when it lies between its ends. Greedy: each step takes the element that covers most of
     what is left, which reaches at least 1 − 1/e of what the best set of that size covers (Nemhauser et al. 1978).
@@ -285,6 +288,7 @@ def waist(
 
         >>> waist(Graph.of(5, [(0, 2), (1, 2), (2, 3), (2, 4)]), np.array([0, 1]), np.array([3, 4])).elements
         (2,)
+
     """
     graph = Graph(graph.n, graph.distinct, graph.directed)
     is_sink = np.zeros(graph.n, np.bool_)

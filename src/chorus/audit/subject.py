@@ -42,6 +42,7 @@ class Function:
         candidates: the elements and resources worth removing one by one.
         repair: from one of them to a remedy and the score with the remedy in place and the element still removed.
         repair_note: why no remedy can be recomputed, where `repair` is None.
+
     """
 
     name: str
@@ -61,6 +62,7 @@ class Coordination:
         total: everything that was spent, coordination included.
         share: (n,) the part of the coordination that each element gave to others; sums to 1 or less.
         how: what was run or observed.
+
     """
 
     agreement: float
@@ -108,6 +110,7 @@ class Subject:
     Example:
         >>> Subject(name="pair", elements=("a", "b"), graph=Graph.of(2, [(0, 1)])).number("b")
         1
+
     """
 
     name: str
@@ -147,7 +150,10 @@ class Subject:
             for user in resource.users:
                 if user not in self._numbers:
                     raise InputError(f"{self.name}: resource {resource.name!r} names {user!r}, which is no element")
-        arrays = [("weights", self.weights, (self.graph.m,)), *((k, v, (n,)) for k, v in self.loads.items())]
+        arrays: list[tuple[str, Floats | None, tuple[int, ...]]] = [
+            ("weights", self.weights, (self.graph.m,)),
+            *((k, v, (n,)) for k, v in self.loads.items()),
+        ]
         if self.activity is not None:
             arrays.append(("activity", self.activity, (len(self.activity), n)))
         if self.responses is not None:
@@ -167,16 +173,19 @@ class Subject:
         return {**self.aliases, **{name: number for number, name in enumerate(self.elements)}}
 
     def number(self, name: str) -> int:
-        """The number of an element by its name or alias.
+        """Return the number of an element by its name or alias.
 
         Raises:
             InputError: there is no such element; the message names near ones.
+
         """
         if name not in self._numbers:
             import difflib
 
             near = difflib.get_close_matches(name, self._numbers, 3)
-            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else f"; it has {len(self.elements)} elements"
+            hint = (
+                f"; did you mean {', '.join(map(repr, near))}?" if near else f"; it has {len(self.elements)} elements"
+            )
             raise InputError(f"{self.name}: no element is called {name!r}{hint}")
         return self._numbers[name]
 
@@ -196,7 +205,7 @@ class Subject:
         return bool(self.sources) and bool(self.sinks)
 
     def vertices_of(self, names: Iterable[str]) -> frozenset[int]:
-        """The vertices that fall with the named elements and resources."""
+        """Return the vertices that fall with the named elements and resources."""
         by_resource = {resource.name: resource.users for resource in self.resources}
         fallen: set[int] = set()
         for name in names:
@@ -204,7 +213,7 @@ class Subject:
         return frozenset(fallen)
 
     def with_ends(self, sources: Iterable[str], sinks: Iterable[str]) -> Subject:
-        """The same subject with declared sources and sinks, by name; an empty list leaves what was there."""
+        """Return the same subject with declared sources and sinks, by name; an empty list leaves what was there."""
         return replace(
             self,
             sources=tuple(map(self.number, sources)) or self.sources,
@@ -212,7 +221,7 @@ class Subject:
         )
 
     def with_links(self, extra: Iterable[tuple[int, int]]) -> Subject:
-        """The same elements with more edges, each carrying what the mean edge carries."""
+        """Return the same elements with more edges, each carrying what the mean edge carries."""
         graph = self.graph.with_edges(extra)
         weights = self.weights
         if weights is not None:
@@ -222,12 +231,13 @@ class Subject:
 
 
 def from_networkx(graph: networkx.Graph, *, name: str = "graph") -> Subject:
-    """A subject from any networkx graph; parallel edges and the `weight` attribute are kept.
+    """Return a subject from any networkx graph; parallel edges and the `weight` attribute are kept.
 
     Example:
         >>> import networkx
         >>> from_networkx(networkx.path_graph(3)).elements
         ('0', '1', '2')
+
     """
     order = {node: number for number, node in enumerate(graph.nodes)}
     rows = list(graph.edges(data="weight"))
@@ -245,12 +255,13 @@ def from_networkx(graph: networkx.Graph, *, name: str = "graph") -> Subject:
 
 
 def from_topology(topology: Topology, actors: int, *, layer: int = 0) -> Subject:
-    """A subject from a topology: an edge leads from the actor that is read to the actor that reads.
+    """Return a subject from a topology: an edge leads from the actor that is read to the actor that reads.
 
     Args:
         topology: who may read whom.
         actors: number of actors.
         layer: which layer's neighbourhoods.
+
     """
     indptr, indices = topology.to_csr(actors, layer)
     readers = np.repeat(np.arange(actors), np.diff(indptr))

@@ -19,10 +19,11 @@ FORMATS = {
 
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
         InputError: it is missing, a folder, larger than `max_bytes`, or not UTF-8.
+
     """
     path = Path(path)
     try:
@@ -55,6 +56,7 @@ def read_graph(
 
     Raises:
         InputError: the file cannot be read as a graph; the message has the line.
+
     """
     path = Path(path)
     form = form or FORMATS.get(path.suffix.lower())

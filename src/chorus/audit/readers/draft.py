@@ -27,7 +27,7 @@ class Draft:
     weighted: bool = False
 
     def wrong(self, line: int, message: str) -> InputError:
-        """The error for a line, ready to raise."""
+        """Return the error for a line, ready to raise."""
         return InputError(f"{self.path}:{line}: {message}")
 
     def element(self, identity: str, line: int, label: str | None = None) -> int:
@@ -43,7 +43,7 @@ class Draft:
         return self.ids[identity]
 
     def end(self, identity: str, line: int, *, declared: bool) -> int:
-        """The number of one end of an edge; where elements are declared, an unknown name is an error."""
+        """Return the number of one end of an edge; where elements are declared, an unknown name is an error."""
         if identity in self.ids:
             return self.ids[identity]
         if declared:
@@ -66,7 +66,7 @@ class Draft:
         self.weights.append(value)
 
     def finish(self, *, directed: bool, what: str) -> Subject:
-        """The subject; labels that occur more than once get their id behind them."""
+        """Return the subject; labels that occur more than once get their id behind them."""
         if not self.ids:
             raise InputError(f"{self.path}: no element; the file is empty or holds only comments")
         if len(self.ids) == 1:

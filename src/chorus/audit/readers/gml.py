@@ -35,7 +35,7 @@ def _tokens(draft: Draft, text: str) -> Iterator[Token]:
 
 def _entries(draft: Draft, tokens: Iterator[Token], opened: int | None) -> list[tuple[str, Any, int]]:
     """Key, value and line of each pair up to the closing bracket; a list's value is such a list itself."""
-    found = []
+    found: list[tuple[str, Any, int]] = []
     for kind, word, line in tokens:
         if kind == "close" and opened is not None:
             return found

@@ -15,7 +15,7 @@ TARGET_NAMES = {"target", "to", "dst", "head"}
 
 
 def read_edge_list(path: Path, text: str, *, directed: bool) -> Subject:
-    """`a b [weight]` separated by blanks; `#` and `%` start comments; a single name is an element without edges."""
+    """Read `a b [weight]` separated by blanks; `#` and `%` start comments; a single name is an element without edges."""
     draft = Draft(path)
     for line, row in enumerate(text.split("\n"), 1):
         fields = row.split("#", 1)[0].split(None, 2)
@@ -35,7 +35,9 @@ def read_edge_list(path: Path, text: str, *, directed: bool) -> Subject:
                 except (ValueError, SyntaxError, AttributeError):
                     raise draft.wrong(line, f"the attributes {weight!r} are not a Python dictionary") from None
             elif len(weight.split()) > 1:
-                raise draft.wrong(line, f"expected `a b [weight]`, got {len(row.split())} fields; for names with blanks use CSV")
+                raise draft.wrong(
+                    line, f"expected `a b [weight]`, got {len(row.split())} fields; for names with blanks use CSV"
+                )
         draft.edge(tail, head, line, weight)
     return draft.finish(directed=directed, what="an edge list")
 
@@ -65,7 +67,9 @@ def read_csv(path: Path, text: str, *, directed: bool) -> Subject:
                     )
                 columns = (0, 1, 2 if len(row) == 3 else None)
             if len(row) <= max(columns[0], columns[1]):
-                raise draft.wrong(line, f"expected a source and a target, got {len(row)} column(s): {delimiter.join(row)!r}")
+                raise draft.wrong(
+                    line, f"expected a source and a target, got {len(row)} column(s): {delimiter.join(row)!r}"
+                )
             tail, head = (draft.end(row[k].strip(), line, declared=False) for k in columns[:2])
             weight = row[columns[2]].strip() if columns[2] is not None and len(row) > columns[2] else None
             draft.edge(tail, head, line, weight)
