@@ -108,12 +108,12 @@ class AttackCurve:
     spread: float | None = None
 
     def at(self, removed: float) -> float:
-        """Return the largest component's share after the given share of elements is removed (rounded to whole elements)."""
+        """Return the largest component's share once this share of the elements (rounded to whole ones) is gone."""
         return float(self.share[round(removed * (len(self.share) - 1))])
 
 
 def attack_order(graph: Graph, strategy: str, generator: np.random.Generator | None = None) -> Ints:
-    """Return the order in which elements fall: `degree` (once, at the start), `adaptive` (recounted after each) or `random`.
+    """Return the order in which elements fall: by `degree`, `adaptive` (recounted after each) or `random`.
 
     Equal degrees fall in the order of their numbers for `degree`.
     """

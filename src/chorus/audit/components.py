@@ -175,7 +175,7 @@ def _peel(ptr: Ints, to: Ints) -> Ints:
 
 
 def core_numbers(graph: Graph) -> Ints:
-    """Return the largest k such that the vertex is in a subgraph of minimum degree k (Seidman 1983), directions ignored.
+    """Return for each vertex the largest k whose k-core holds it (Seidman 1983), directions ignored.
 
     Example:
         >>> core_numbers(Graph.of(4, [(0, 1), (1, 2), (2, 0), (2, 3)])).tolist()

@@ -115,7 +115,7 @@ def selectivity(rates: Floats, stimuli: NDArray[np.int64]) -> float:
 
 
 def traffic(subject: Subject, measured: Measured) -> dict[str, Floats]:
-    """Return what each element carries: the declared loads, the weights of its edges, its mean activity; else path flow."""
+    """Return what each element carries: declared loads, weights of its edges, mean activity; else path flow."""
     loads = dict(subject.loads)
     if subject.weights is not None and "traffic" not in loads:
         tails, heads = (np.bincount(subject.graph.edges[:, k], subject.weights, subject.graph.n) for k in (0, 1))

@@ -1,14 +1,15 @@
 """How well the elements of a graph come to agree when nobody leads: pull averaging, seeded.
 
-Each element starts with its own random number. In each round each element reads one in-neighbour, drawn evenly, and
-moves half-way towards it (the asynchronous averaging of Boyd, Ghosh, Prabhakar, Shah 2006, in synchronous rounds).
+Two camps start apart: the half of the elements nearest to one drawn at random holds +1, the rest −1, so that neighbours
+who agree among themselves are not enough. In each round each element reads one in-neighbour, drawn evenly, and moves
+half-way towards it (the averaging of Boyd, Ghosh, Prabhakar, Shah 2006, in synchronous rounds).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from chorus.audit.components import strong_components
+from chorus.audit.components import distances, strong_components
 from chorus.audit.graph import Graph
 from chorus.audit.subject import Coordination
 
@@ -44,7 +45,10 @@ def gossip(graph: Graph, *, seed: int = 0, rounds: int | None = None) -> Coordin
     heard = np.zeros(n, np.int64)
     agreement, needed = 0.0, 0
     for _ in range(RUNS):
-        value = generator.standard_normal(n)
+        away = distances(graph.undirected(), [int(generator.integers(n))])
+        nearest = np.argsort(np.where(away < 0, n, away), kind="stable")
+        value = np.full(n, -1.0)
+        value[nearest[: n // 2]] = 1.0
         start, passed = float(value.std()), False
         for _ in range(rounds):
             told_by = neighbours[first + (generator.random(len(listening)) * choices).astype(np.int64)]

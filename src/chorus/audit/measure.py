@@ -96,9 +96,9 @@ def measure(subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: 
     progress("single links", 2, stages)
     if subject.has_ends and graph.m <= LINKS_EXAMINED:
         links = np.arange(graph.m)
-    link_need = _link_need(subject, links[:LINKS_EXAMINED], seed, budget)
+    need = link_need(subject, links[:LINKS_EXAMINED], seed, budget)
     if subject.has_ends and graph.m <= LINKS_EXAMINED:
-        links, link_need = links[link_need > 0], link_need[link_need > 0]
+        links, need = links[need > 0], need[need > 0]
     progress("betweenness", 3, stages)
     flow = betweenness(graph, sources, sinks, seed=seed, budget=budget)
     progress("attacks", 4, stages)
@@ -137,15 +137,15 @@ def measure(subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: 
     progress("done", 1, 1)
     return Measured(
         points=points, links=links, undirected_points=undirected_points, undirected_links=undirected_links,
-        decisions=counted, link_need=link_need, flow=flow, cores=core_numbers(graph),
+        decisions=counted, link_need=need, flow=flow, cores=core_numbers(graph),
         components=weak_components(graph), attacks=attacks, groups=groups, group_cut=group_cut, end_cut=end_cut,
         end_link_cut=end_link_cut, waist=narrow, coordination=coordination, intact=intact, ablation=ablation,
         resource_loss=resource_loss, skipped=skipped,
     )  # fmt: skip
 
 
-def _link_need(subject: Subject, links: Ints, seed: int, budget: int) -> Ints:
-    """Return the connected pairs each link is needed for: an element put into the middle of a link is needed just as often."""
+def link_need(subject: Subject, links: Ints, seed: int, budget: int) -> Ints:
+    """Count the connected pairs that need each link: an element put into its middle is needed just as often."""
     graph, count = subject.graph, len(links)
     if not count:
         return np.zeros(0, np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def around(graph: Graph, vertex: int) -> list[tuple[int, int]]:
 
     into, out_of = best_of_each(graph.back.of(vertex)), best_of_each(graph.out.of(vertex))
     if not graph.directed:
-        return list(zip(out_of, out_of[1:], strict=False))[:MOST_LINKS]
+        return list(pairwise(out_of))[:MOST_LINKS]
     links: list[tuple[int, int]] = []
     for start in into:
         reached = distances(graph, [start], [vertex])

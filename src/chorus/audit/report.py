@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from chorus.audit import behaviour, findings
 from chorus.audit.conditions import Condition, conditions
+from chorus.audit.finders import Context, find
 from chorus.audit.finding import Finding
 from chorus.audit.measure import Measured, Progress, measure, silent
 from chorus.audit.nulls import z_scores
@@ -135,15 +135,8 @@ def audit(
     """
     measured = measure(subject, seed=seed, budget=budget, progress=progress)
     scores = conditions(subject, measured)
-    context = findings.Context(subject, measured, invocation or "SUBJECT", top, seed, budget)
     progress("findings and remedies", 0, 1)
-    found = [
-        *findings.single_points(context), *findings.single_links(context), *findings.small_cuts(context),
-        *findings.waists(context), *findings.shared_resources(context), *findings.attacks(context),
-        *findings.concentration(context), *findings.unreachable(context), *behaviour.function_loss(context),
-        *behaviour.idle(context), *behaviour.centre(context), *behaviour.low_conditions(context, scores),
-    ]  # fmt: skip
-    listed = sorted((finding for finding in found if finding is not None), key=lambda finding: finding.order)
+    listed = find(Context(subject, measured, invocation or "SUBJECT", top, seed, budget), scores)
     significance = {}
     if null_samples:
         significance = z_scores(subject, null_samples, seed=seed, budget=budget, progress=progress)

@@ -41,8 +41,8 @@ class Witness:
         if self.claim == "measured":
             return f"chorus audit {invocation} --rule {rule}"
         words = [f"--remove={name}" for name in self.removed]
-        words += [word for a, b in self.removed_links for word in ("--remove-link", a, b)]
-        words += [word for a, b in self.pairs for word in ("--pair", a, b)]
+        words += [word for a, b in self.removed_links for word in (f"--link-from={a}", f"--link-to={b}")]
+        words += [word for a, b in self.pairs for word in (f"--from={a}", f"--to={b}")]
         return f"chorus audit witness {invocation} {shlex.join([*words, '--expect', self.claim])}"
 
 
@@ -136,7 +136,7 @@ def recheck(subject: Subject, witness: Witness) -> Check:
         line = f"largest component: {was} of {subject.graph.n} elements before, {now} after {len(removed)} removals"
         return Check(2 * now < subject.graph.n, (line,))
     if not witness.pairs:
-        raise InputError("a claim about pairs needs at least one --pair")
+        raise InputError("a claim about pairs needs at least one pair (--from and --to)")
     holds, lines = True, []
     for a, b in witness.pairs:
         start, end = subject.number(a), subject.number(b)

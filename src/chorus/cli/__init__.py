@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli.audit import app as audit_app
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -31,6 +32,9 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.add_typer(audit_app)
 
 
 def main() -> None:

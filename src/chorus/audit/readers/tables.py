@@ -15,7 +15,7 @@ TARGET_NAMES = {"target", "to", "dst", "head"}
 
 
 def read_edge_list(path: Path, text: str, *, directed: bool) -> Subject:
-    """Read `a b [weight]` separated by blanks; `#` and `%` start comments; a single name is an element without edges."""
+    """Read `a b [weight]` lines; `#` and `%` start comments; a single name is an element without edges."""
     draft = Draft(path)
     for line, row in enumerate(text.split("\n"), 1):
         fields = row.split("#", 1)[0].split(None, 2)

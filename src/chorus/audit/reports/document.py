@@ -31,7 +31,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def as_document(report: Report, level: str = "note") -> dict[str, Any]:
-    """Return the report as plain dictionaries and lists; findings of `level` and worse. `docs/audit.md` describes the keys."""
+    """Return the report as dictionaries and lists, findings of `level` and worse; `docs/audit.md` has the keys."""
     weakest = report.weakest
     return {
         "schema": SCHEMA,

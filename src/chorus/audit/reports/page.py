@@ -104,7 +104,7 @@ def _findings(report: Report, level: str) -> list[str]:
         rule = BY_ID[finding.rule]
         where = f" · line {finding.line}" if finding.line else ""
         parts.append(
-            f'<article class="{finding.level}" id="{finding.fingerprint}"><p><span class="level">{finding.level}</span> '
+            f'<article class="{finding.level}"><p><span class="level">{finding.level}</span> '
             f"{finding.rule} {rule.name}: <strong>{escape(', '.join(finding.elements))}</strong>{where}<br>"
             f"{escape(finding.message)}.</p><dl><dt>value</dt><dd>{figure(finding.value)} (threshold "
             f"{figure(finding.threshold)}): {escape(rule.value)}</dd><dt>check</dt><dd><code>{escape(finding.recheck)}"
@@ -152,5 +152,6 @@ def write_html(report: Report, level: str = "note") -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>Audit of {escape(subject.name)}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+        f"<title>Audit of {escape(subject.name)}</title><style>{STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
     )

@@ -38,10 +38,8 @@ def effect(finding: Finding) -> str:
 
 def summary(report: Report) -> str:
     """One line: the weakest condition and the number of findings by severity."""
-    counts = ", ".join(
-        f"{sum(f.level == level for f in report.findings)} {level}{'s' * (sum(f.level == level for f in report.findings) != 1)}"
-        for level in LEVELS[::-1]
-    )
+    by_level = [(sum(finding.level == level for finding in report.findings), level) for level in LEVELS[::-1]]
+    counts = ", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in by_level)
     weakest = report.weakest
     low = (
         "no condition could be measured"
@@ -50,6 +48,10 @@ def summary(report: Report) -> str:
     )
     missing = sum(condition.score is None for condition in report.conditions)
     return f"{low}; {missing} of 7 not measurable; {counts}"
+
+
+def _named(finding: Finding) -> str:
+    return visible(", ".join(finding.elements))
 
 
 def _column(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -79,7 +81,7 @@ def write_table(report: Report, level: str = "note") -> str:
     lines += ["", *_column([head, *_condition_rows(report)]), ""]
     for finding in report.at_least(level):
         lines += [
-            f"{finding.level.upper():7}  {finding.rule} {BY_ID[finding.rule].name}  {visible(', '.join(finding.elements))}"
+            f"{finding.level.upper():7}  {finding.rule} {BY_ID[finding.rule].name}  {_named(finding)}"
             + (f"  (line {finding.line})" if finding.line else ""),
             f"         {visible(finding.message)}",
             f"         value {figure(finding.value)}, threshold {figure(finding.threshold)}",
@@ -124,7 +126,7 @@ def write_markdown(report: Report, level: str = "note") -> str:
     for finding in report.at_least(level):
         where = f" (line {finding.line})" if finding.line else ""
         lines += [
-            f"- **{finding.level}** {finding.rule} {BY_ID[finding.rule].name}: {cell(', '.join(finding.elements))}{where}",
+            f"- **{finding.level}** {finding.rule} {BY_ID[finding.rule].name}: {cell(_named(finding))}{where}",
             f"  {cell(finding.message)}. Value {figure(finding.value)}, threshold {figure(finding.threshold)}.",
             f"  Check: {_fence(visible(finding.recheck))}.",
             f"  Remedy: {cell(effect(finding))}.",

@@ -1,4 +1,4 @@
-"""From measurements to findings about what a system does: function, idleness, coordination, the seven conditions."""
+"""What a system does: function, idleness, coordination, the seven conditions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from chorus.audit import remedies
 from chorus.audit.conditions import Condition, conditions, even_share
+from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
-from chorus.audit.findings import Context, percent
+from chorus.audit.gossip import gossip
 from chorus.audit.graph import Graph
 from chorus.audit.measure import measure
 from chorus.audit.remedies import Remedy
@@ -33,10 +34,13 @@ def function_loss(context: Context) -> Iterator[Finding | None]:
             text, repaired = function.repair(name)
             remedy = Remedy(text, "share of the function lost without it", loss, 1 - repaired / measured.intact)
         yield context.finding(
-            "AUD010", (name,), loss,
+            "AUD010",
+            (name,),
+            loss,
             f"without {name}, {function.name} falls from {measured.intact:.4g} to {score:.4g}",
-            Witness("fall", removed=(name,)), remedy,
-        )  # fmt: skip
+            Witness("fall", removed=(name,)),
+            remedy,
+        )
 
 
 def idle(context: Context) -> Iterator[Finding | None]:
@@ -50,15 +54,19 @@ def idle(context: Context) -> Iterator[Finding | None]:
             break
         kept = np.delete(activity.mean(axis=0), np.flatnonzero(share <= 0.01))
         yield context.finding(
-            "AUD011", (context.name(vertex),), float(share[vertex]),
+            "AUD011",
+            (context.name(vertex),),
+            float(share[vertex]),
             f"{context.name(vertex)} is active {percent(float(share[vertex]))} as much as an even share",
             Witness("measured"),
             Remedy(
-                "remove what is idle", "even share of the long-run activity, exp(H)/n",
-                even_share(activity.mean(axis=0)), even_share(kept),
+                "remove what is idle",
+                "even share of the long-run activity, exp(H)/n",
+                even_share(activity.mean(axis=0)),
+                even_share(kept),
             ),
             line=context.element_line(vertex),
-        )  # fmt: skip
+        )
 
 
 def centre(context: Context) -> Iterator[Finding | None]:
@@ -73,24 +81,33 @@ def centre(context: Context) -> Iterator[Finding | None]:
     if context.subject.coordination is None:
         links = remedies.shortcuts(context.subject.graph, context.seed)
         remedy = remedies.linked(
-            context.subject, links, "its share of the coordination", share,
+            context.subject,
+            links,
+            "its share of the coordination",
+            share,
             lambda changed: float(_gossip_share(changed.graph, context.seed, vertex)),
-        )  # fmt: skip
+        )
     else:
         evened = np.sort(found.share)
         evened[[0, -1]] = (evened[0] + evened[-1]) / 2
-        remedy = Remedy("let the least busy element give half of it", "the largest share of the coordination", share,
-                        float(evened.max()))  # fmt: skip
+        remedy = Remedy(
+            "let the least busy element give half of it",
+            "the largest share of the coordination",
+            share,
+            float(evened.max()),
+        )
     yield context.finding(
-        "AUD012", (context.name(vertex),), share,
+        "AUD012",
+        (context.name(vertex),),
+        share,
         f"{context.name(vertex)} gives {percent(share)} of the coordination ({found.how})",
-        Witness("measured"), remedy, line=context.element_line(vertex),
-    )  # fmt: skip
+        Witness("measured"),
+        remedy,
+        line=context.element_line(vertex),
+    )
 
 
 def _gossip_share(graph: Graph, seed: int, vertex: int) -> float:
-    from chorus.audit.gossip import gossip
-
     found = gossip(graph, seed=seed)
     return float(found.share[vertex]) if found is not None else float("nan")
 
@@ -102,11 +119,14 @@ def low_conditions(context: Context, scores: list[Condition]) -> Iterator[Findin
             continue
         parts = ", ".join(f"{name} {value:.3g}" for name, value in condition.parts.items())
         yield context.finding(
-            f"AUD10{condition.number}", (condition.name,), condition.score,
+            f"AUD10{condition.number}",
+            (condition.name,),
+            condition.score,
             f"{condition.name} is {condition.score:.3g} ({parts})"
             + (f"; it is owed to {condition.worst}" if condition.worst else ""),
-            Witness("measured"), _condition_remedy(context, condition),
-        )  # fmt: skip
+            Witness("measured"),
+            _condition_remedy(context, condition),
+        )
 
 
 def _again(context: Context, changed: Subject, number: int) -> float | None:
@@ -137,17 +157,12 @@ def _condition_remedy(context: Context, condition: Condition) -> Remedy:
         given = subject.coordination
         even = np.full(subject.graph.n, given.share.sum() / subject.graph.n)
         changed, text = replace(subject, coordination=replace(given, share=even)), "share the coordination evenly"
-    elif (
-        number == 6
-        and condition.worst is not None
-        and subject.function is not None
-        and subject.function.repair is not None
-    ):
-        if condition.worst in subject.function.candidates and context.measured.intact:
-            told, score = subject.function.repair(condition.worst)
-            return Remedy(
-                told, f"function kept without {condition.worst}", condition.score, score / context.measured.intact
-            )
+    elif number == 6 and condition.worst in context.measured.ablation and context.measured.intact:
+        function, worst = subject.function, str(condition.worst)
+        if function is not None and function.repair is not None:
+            told, score = function.repair(worst)
+            kept = score / context.measured.intact
+            return Remedy(told, f"function kept without {worst}", condition.score, kept)
     if text:
         return Remedy(text, what, condition.score, _again(context, changed, number))
     return _best_links(context, condition, what)
