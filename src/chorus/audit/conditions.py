@@ -110,8 +110,8 @@ def selectivity(rates: Floats, stimuli: NDArray[np.int64]) -> float:
         return float("nan")
     best = mean.max(axis=0)
     others = (mean.sum(axis=0) - best) / (len(mean) - 1)
-    active = best > 0
-    return float(((best - others) / (best + others))[active].mean()) if active.any() else float("nan")
+    best, others = best[best > 0], others[best > 0]
+    return float(((best - others) / (best + others)).mean()) if len(best) else float("nan")
 
 
 def traffic(subject: Subject, measured: Measured) -> dict[str, Floats]:
