@@ -49,6 +49,7 @@ Sink = Annotated[list[str] | None, typer.Option("--sink", help="An element where
 Directed = Annotated[
     bool | None, typer.Option("--directed/--undirected", help="How to read the file; CSV and edge lists do not say.")
 ]
+Inputs = Annotated[str | None, typer.Option(help="Text for a language model's tokenizer, a sequence a line.")]
 Actors = Annotated[int, typer.Option("--actors", "-n", help="Actors of a topology.", min=2)]
 Layer = Annotated[int, typer.Option(help="Layer of a topology.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", min=0)]
@@ -56,17 +57,20 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.", min=0)]
 
 def _subject(
     subject: str, detail: str | None, source: list[str] | None, sink: list[str] | None, directed: bool | None,
-    actors: int, layer: int, seed: int,
+    inputs: str | None, actors: int, layer: int, seed: int,
 ) -> tuple[Subject, str]:  # fmt: skip
     """Return the subject, and the words that name it on a command line."""
     from chorus.audit import KINDS, build, read_graph
 
     words = [subject]
     if subject in {kind.name for kind in KINDS}:
-        found = build(subject, detail, seed=seed, actors=actors, layer=layer)
+        found = build(subject, detail, seed=seed, actors=actors, layer=layer, inputs=inputs)
         words += [detail] if detail is not None else []
+        words += [f"--inputs={inputs}"] if inputs is not None else []
         if subject == "topology":
             words += [f"--actors={actors}", f"--layer={layer}"]
+    elif inputs is not None:
+        raise InputError("--inputs is for transformer and moe; a graph file takes none")
     elif detail is not None:
         raise InputError(f"{subject!r} takes no further argument, got {detail!r}; built-in subjects are "
                          f"{', '.join(kind.name for kind in KINDS)}")  # fmt: skip
@@ -113,6 +117,7 @@ def run(
     nulls: Annotated[int, typer.Option(help="Compare with this many random graphs of the same degrees.", min=0)] = 0,
     top: Annotated[int, typer.Option(help="The most findings listed for one rule.", min=1)] = 10,
     directed: Directed = None,
+    inputs: Inputs = None,
     actors: Actors = 64,
     layer: Layer = 0,
     seed: Seed = 0,
@@ -133,7 +138,7 @@ def run(
     accepted = read_suppressions(suppress) if suppress else []
     only = find_rule(rule).id if rule else None
     with _progress() as progress:
-        found, invocation = _subject(subject, detail, source, sink, directed, actors, layer, seed)
+        found, invocation = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed)
         report = audit(found, seed=seed, null_samples=nulls, top=top, invocation=invocation, progress=progress)
     if only:
         report = report.only(only)
@@ -174,6 +179,7 @@ def witness(
     source: Source = None,
     sink: Sink = None,
     directed: Directed = None,
+    inputs: Inputs = None,
     actors: Actors = 64,
     layer: Layer = 0,
     seed: Seed = 0,
@@ -181,7 +187,7 @@ def witness(
     """Check a finding's witness by plain search, apart from the audit: exit 0 if it holds, 1 if not."""
     from chorus.audit import Witness, recheck
 
-    found, _ = _subject(subject, detail, source, sink, directed, actors, layer, seed)
+    found, _ = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed)
     links = _pairs(link_from, link_to, "--link-from", "--link-to")
     pairs = _pairs(pair_from, pair_to, "--from", "--to")
     check = recheck(found, Witness(expect, tuple(remove or ()), links, pairs))
@@ -234,7 +240,7 @@ def compare(
         for text in subjects:
             name, colon, detail = text.partition(":")
             whole = not colon or Path(text).exists()
-            found, _ = _subject(text if whole else name, None if whole else detail, [], [], directed, 64, 0, seed)
+            found, _ = _subject(text if whole else name, None if whole else detail, [], [], directed, None, 64, 0, seed)
             reports.append(audit(found, seed=seed, top=1, progress=progress))
     typer.echo(side_by_side(reports, form), nl=False)
     if plot is not None:

@@ -30,7 +30,15 @@ KINDS = (
 )
 
 
-def build(kind: str, argument: str | None = None, *, seed: int = 0, actors: int = 64, layer: int = 0) -> Subject:
+def build(
+    kind: str,
+    argument: str | None = None,
+    *,
+    seed: int = 0,
+    actors: int = 64,
+    layer: int = 0,
+    inputs: str | None = None,
+) -> Subject:
     """Build a built-in subject.
 
     Args:
@@ -39,6 +47,7 @@ def build(kind: str, argument: str | None = None, *, seed: int = 0, actors: int 
         seed: of everything random in it.
         actors: number of actors of a topology.
         layer: the layer of a topology.
+        inputs: a text file for a language model's tokenizer.
 
     Raises:
         InputError: there is no such kind, or the argument cannot be used.
@@ -58,6 +67,10 @@ def build(kind: str, argument: str | None = None, *, seed: int = 0, actors: int 
         return from_topology(parse(str(argument)), actors, layer=layer)
     module = import_module(f"chorus.audit.subjects.{kind}")
     make: Callable[..., Subject] = module.build
+    if kind in ("transformer", "moe"):
+        return make(argument, seed=seed, inputs=inputs)
+    if inputs is not None:
+        raise InputError(f"--inputs is for transformer and moe; {kind} takes none")
     return make(argument, seed=seed)
 
 

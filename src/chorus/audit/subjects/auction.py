@@ -1,4 +1,4 @@
-"""Zero-intelligence traders in a continuous double auction (Gode and Sunder, Journal of Political Economy 101, 1993)."""
+"""Zero-intelligence traders in a continuous double auction (Gode and Sunder, J. Political Economy 101, 1993)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,14 @@ def trade(
 
 
 def efficiency(
-    values: Floats, costs: Floats, *, seed: int = 0, periods: int = 10, constrained: bool = True,
+    values: Floats,
+    costs: Floats,
+    *,
+    seed: int = 0,
+    periods: int = 10,
+    constrained: bool = True,
     best: float | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Return the share of the possible surplus that is realised, over several periods.
 
     Args:

@@ -4,8 +4,8 @@ The generated one has 8 columns of 16 units. Inside a column, units form a Watts
 the links rewired); between columns, each pair is linked with probability 0.02. A stimulus drives four input units in
 each of two columns. Rates follow r ← (1 − a) r + a [W r + input + noise − θ_column]₊ / (1 + mean rate of the column):
 divisive inhibition within the column keeps few units active. What the network does is to tell the four stimuli apart:
-the nearest of four mean patterns is read from 32 units that no stimulus drives. A file gives a connectome instead, which
-is audited for structure alone.
+the nearest of four mean patterns is read from 32 units that no stimulus drives. A file gives a connectome instead,
+which is audited for structure alone.
 """
 
 from __future__ import annotations
@@ -141,9 +141,13 @@ def _generated(seed: int) -> Subject:
         resources=columns,
         activity=rates.reshape(-1, N),
         stimuli=stimuli.astype(np.int64),
-        function=Function("share of stimuli told apart", lambda gone: network.accuracy(fallen(gone), learned),
-                          (*names, *users), repair),
+        function=Function(
+            "share of stimuli told apart",
+            lambda gone: network.accuracy(fallen(gone), learned),
+            (*names, *users),
+            repair,
+        ),
         figures=_figures(graph, groups, seed),
         model=f"{COLUMNS} Watts–Strogatz columns of {UNITS} units, sparse links between them, divisive inhibition, "
         f"{STIMULI} stimuli; generated",
-    )  # fmt: skip
+    )

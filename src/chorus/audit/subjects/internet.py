@@ -82,16 +82,19 @@ def _generated(seed: int) -> Subject:
         for stub in stubs:
             if stub in removed or not reach[stub] & root:
                 continue
-            works += sum(bool(reach[stub] & zones[zone]) and bool(reach[stub] >> site & 1)
-                         for site, zone in zip(sites, zone_of, strict=True))  # fmt: skip
+            works += sum(
+                bool(reach[stub] & zones[zone]) and bool(reach[stub] >> site & 1)
+                for site, zone in zip(sites, zone_of, strict=True)
+            )
         return works / (len(stubs) * len(sites))
 
     def repair(name: str) -> tuple[str, float]:
         if name in keys:
             return f"a second, independent {name}", score(frozenset({name}), standby=name)
         if name in systems[: TIER1 + TRANSIT]:
-            other = Relations(relations.n, (*relations.transit, *_second_home(relations, systems.index(name))),
-                              relations.peering)  # fmt: skip
+            other = Relations(
+                relations.n, (*relations.transit, *_second_home(relations, systems.index(name))), relations.peering
+            )
             reach = other.valley_free(everyone, frozenset({systems.index(name)}))
             root, works = sum({1 << host for letter in LETTERS for host in hosts[letter]}), 0
             for stub in stubs:
@@ -112,12 +115,16 @@ def _generated(seed: int) -> Subject:
         elements=elements,
         graph=Graph.of(len(elements), links, directed=False),
         resources=tuple(Resource(name, tuple(users)) for name, users in keys.items()),
-        function=Function("share of (stub, name) pairs that resolve and connect", score,
-                          (*systems[: TIER1 + TRANSIT], *hosts, *keys), repair),
+        function=Function(
+            "share of (stub, name) pairs that resolve and connect",
+            score,
+            (*systems[: TIER1 + TRANSIT], *hosts, *keys),
+            repair,
+        ),
         figures={"pairs reachable valley-free": sum(r.bit_count() - 1 for r in plain) / pairs},
         model="valley-free routing (Gao 2001) over a generated three-tier topology, with root and top-level DNS zones; "
         "the share of stubs with one provider is 40 %",
-    )  # fmt: skip
+    )
 
 
 def _second_home(relations: Relations, system: int) -> list[tuple[int, int]]:
@@ -172,8 +179,12 @@ def _from_file(path: Path, seed: int) -> Subject:
         name=path.name,
         elements=names,
         graph=graph,
-        function=Function(f"share of pairs reachable valley-free{drawn}", score, tuple(names[k] for k in candidates),
-                          repair_note="a second provider for its customers; which one is a contract, not a computation"),
-        model=f"AS relations read from a file, valley-free routing{drawn}; the {len(candidates)} best-connected are removed",
+        function=Function(
+            f"share of pairs reachable valley-free{drawn}",
+            score,
+            tuple(names[k] for k in candidates),
+            repair_note="a second provider for its customers; which one is a contract, not a computation",
+        ),
+        model=f"AS relations read from a file, valley-free routing{drawn}; of these, {len(candidates)} are removed",
         origin=Origin(path.as_posix(), tuple(lines), tuple(edge_lines["-1"] + edge_lines["0"])),
-    )  # fmt: skip
+    )

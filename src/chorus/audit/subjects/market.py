@@ -71,8 +71,12 @@ def _generated(seed: int) -> Subject:
         out = {trader for trader in traders if trader in gone or account[trader] in broke}
         if BOOK in gone:
             return 0.0
-        left = efficiency(values[[k for k, name in enumerate(buyers) if name not in out]],
-                          costs[[k for k, name in enumerate(sellers) if name not in out]], seed=seed, best=best)  # fmt: skip
+        left = efficiency(
+            values[[k for k, name in enumerate(buyers) if name not in out]],
+            costs[[k for k, name in enumerate(sellers) if name not in out]],
+            seed=seed,
+            best=best,
+        )
         return min(left, _value_kept(shared, equity, fallen))
 
     def repair(name: str) -> tuple[str, float]:
@@ -104,7 +108,9 @@ def _generated(seed: int) -> Subject:
         name="market",
         elements=elements,
         graph=Graph.of(len(elements), links),
-        resources=tuple(Resource(f"accounts at {bank}", tuple(t for t in traders if account[t] == bank)) for bank in banks),
+        resources=tuple(
+            Resource(f"accounts at {bank}", tuple(t for t in traders if account[t] == bank)) for bank in banks
+        ),
         activity=activity,
         stimuli=stimuli,
         coordination=coordination,
@@ -118,7 +124,7 @@ def _generated(seed: int) -> Subject:
         },
         model="zero-intelligence traders with a budget constraint (Gode and Sunder 1993) at one order book, banking with "
         "a core–periphery interbank network under DebtRank (Battiston et al. 2012); generated",
-    )  # fmt: skip
+    )
 
 
 def _periods(
@@ -196,10 +202,16 @@ def _from_file(path: Path) -> Subject:
         graph=Graph.of(len(names), edges),
         weights=np.array([amount for _, _, amount, _ in lent]),
         function=Function(
-            "the banks' value kept (1 − DebtRank)", lambda gone: _value_kept(exposures, buffers, failing(gone)), names,
+            "the banks' value kept (1 − DebtRank)",
+            lambda gone: _value_kept(exposures, buffers, failing(gone)),
+            names,
             repair,
         ),
-        figures={"largest DebtRank of a bank": max((debtrank(exposures, buffers, [k]) for k in range(len(names))), default=0.0)},
+        figures={
+            "largest DebtRank of a bank": max(
+                (debtrank(exposures, buffers, [k]) for k in range(len(names))), default=0.0
+            )
+        },
         model="interbank exposures read from CSV; an edge leads from a borrower to its lender, the way a loss goes",
         origin=Origin(path.as_posix(), tuple(equity[name][1] for name in names), tuple(line for *_, line in lent)),
-    )  # fmt: skip
+    )
