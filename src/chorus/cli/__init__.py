@@ -7,6 +7,11 @@ import typer
 
 from chorus import __version__
 from chorus.cli.audit import app as audit_app
+from chorus.cli.evaluate import evaluate
+from chorus.cli.generate import generate
+from chorus.cli.info import info
+from chorus.cli.think import think
+from chorus.cli.train import train
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -35,6 +40,11 @@ def _root(
 
 
 app.add_typer(audit_app)
+app.command()(think)
+app.command()(train)
+app.command(name="eval")(evaluate)
+app.command()(generate)
+app.command()(info)
 
 
 def main() -> None:

@@ -6,13 +6,20 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+import numpy as np
 
 from chorus.errors import InputError
+from chorus.thought.tasks import Task
 from chorus.topology import parse
 
 
-def _from_mapping[T](cls: type[T], values: Mapping[str, Any], what: str) -> T:
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """Build a settings class from JSON or TOML values; an unknown or missing name raises `InputError`."""
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     alien = sorted(set(values) - names)
     if alien:
@@ -91,9 +98,28 @@ class MindConfig:
         return dataclasses.asdict(self)
 
     @classmethod
+    def for_task(cls, task: Task, **settings: Any) -> Self:
+        """Return the architecture for a task; `settings` override what the task suggests.
+
+        >>> from chorus.thought.tasks import make_task
+        >>> MindConfig.for_task(make_task("sudoku4"), channels=16).symbols
+        4
+        """
+        suggested = {
+            "cells": task.cells,
+            "input_size": len(task.input_alphabet),
+            "output_size": len(task.output_alphabet),
+            "kept": [int(k) for k in task.givens(np.arange(len(task.input_alphabet), dtype=np.uint8))],
+            "relations": list(task.relations),
+            "interchangeable": task.interchangeable,
+            "positions": task.relations == ("full()",),
+        }
+        return cls.from_dict({**suggested, **settings})
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read settings that `to_dict` wrote; an unknown or missing name raises `InputError`."""
-        return _from_mapping(cls, values, "model settings")
+        return from_mapping(cls, values, "model settings")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,8 +136,8 @@ class Mind(nn.Module):
         return logits.softmax(-1), Decoder.answer(logits, given)
 
     def broadcast(self, h: Float[Tensor, "B K N S C"]) -> Float[Tensor, "B K N S C"] | None:
-        """Return what the workspace tells each thought, or None without a workspace."""
-        if self.workspace is None:
+        """Return what the workspace tells each thought; None without a workspace, or for a thought all by itself."""
+        if self.workspace is None or h.shape[1] == 1:
             return None
         belief = self.decoder(h.flatten(0, 1)).unflatten(0, h.shape[:2]).softmax(-1)
         heard: Tensor = self.workspace(h, belief)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from chorus.errors import ChorusError, InputError
 from chorus.thought import noise
 from chorus.thought.competition import commitment
-from chorus.thought.config import _from_mapping
+from chorus.thought.config import from_mapping
 from chorus.thought.model import SHARE_EVERY, Mind
 
 
@@ -88,7 +88,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read settings; an unknown name raises `InputError`."""
-        return _from_mapping(cls, values, "training settings")
+        return from_mapping(cls, values, "training settings")
 
     def rate(self, update: int) -> float:
         """Return the learning rate of an update: warm-up, constant, linear cool-down."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from chorus.errors import ChorusError, InputError
 from chorus.thought.tasks.sudoku_solver import (
@@ -30,7 +29,7 @@ _ENUMERATION_CAP = 400  # a neighbour with more solutions than this is given up:
 
 
 @njit(cache=True)
-def _fill(rng, units, solution):  # type: ignore[no-untyped-def]
+def fill(rng, units, solution):  # type: ignore[no-untyped-def]
     """Write a random solution: random guesses, and from the start again at a dead end, which is rare."""
     n_units = units[-1, 2] + 1
     values = np.empty(units.shape[0], np.uint8)
@@ -76,7 +75,7 @@ def _needed(puzzle, cell, values, used, units, scratch, tally):  # type: ignore[
 
 
 @njit(cache=True)
-def _reduce(rng, puzzle, givens, target, units):  # type: ignore[no-untyped-def]
+def reduce(rng, puzzle, givens, target, units):  # type: ignore[no-untyped-def]
     """Remove clues in random order while one solution remains, down to `target`; returns the givens left."""
     n_units = units[-1, 2] + 1
     values = np.empty(puzzle.size, np.uint8)
@@ -93,19 +92,11 @@ def _reduce(rng, puzzle, givens, target, units):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _step(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyped-def]
-    """Move to a random neighbour: `remove` clues out, one clue in that leaves one solution. True when it moved."""
-    n_units = units[-1, 2] + 1
-    cells, n = puzzle.size, n_units // 3
-    values = np.empty(cells, np.uint8)
-    scratch = np.empty(cells, np.uint8)
-    used = np.empty(n_units, np.int64)
-    tally = np.zeros((cells, n + 1), np.int64)
-    removed = np.empty(remove, np.int64)
-    digits = np.empty(remove, np.uint8)
-    for i in range(remove):
+def _take_out(rng, puzzle, givens, removed, digits):  # type: ignore[no-untyped-def]
+    """Blank as many random clues as `removed` has places; remember their cells and digits there."""
+    for i in range(removed.size):
         nth = rng.integers(0, givens - i)
-        for cell in range(cells):
+        for cell in range(puzzle.size):
             if puzzle[cell]:
                 if nth == 0:
                     removed[i] = cell
@@ -113,25 +104,71 @@ def _step(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-unty
                 nth -= 1
         digits[i] = puzzle[removed[i]]
         puzzle[removed[i]] = 0
+
+
+@njit(cache=True)
+def step(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyped-def]
+    """Move to a random neighbour: `remove` clues out, one clue in that leaves one solution. True when it moved."""
+    n_units = units[-1, 2] + 1
+    cells, n = puzzle.size, n_units // 3
+    values = np.empty(cells, np.uint8)
+    used = np.empty(n_units, np.int64)
+    tally = np.zeros((cells, n + 1), np.int64)
+    removed = np.empty(remove, np.int64)
+    digits = np.empty(remove, np.uint8)
+    _take_out(rng, puzzle, givens, removed, digits)
     load(puzzle, values, used, units)
-    found, _ = search(values, used, units, _ENUMERATION_CAP, scratch, tally)
+    found, _ = search(values, used, units, _ENUMERATION_CAP, np.empty(cells, np.uint8), tally)
+    options, chosen_cell, chosen_digit = 0, 0, 0
     if found < _ENUMERATION_CAP:
-        options = 0
-        chosen_cell, chosen_digit = 0, 0
         for cell in range(cells):
             for digit in range(1, n + 1):
-                if tally[cell, digit] == 1 and not (remove == 1 and cell == removed[0] and digit == digits[0]):
+                put_back = remove == 1 and cell == removed[0] and digit == digits[0]
+                if tally[cell, digit] == 1 and not put_back:
                     options += 1
                     if rng.integers(0, options) == 0:
                         chosen_cell, chosen_digit = cell, digit
-        if options:
-            puzzle[chosen_cell] = chosen_digit
-            load(puzzle, values, used, units)
-            search(values, used, units, 1, solution, np.empty((0, 0), np.int64))
-            return True
+    if options:
+        puzzle[chosen_cell] = chosen_digit
+        load(puzzle, values, used, units)
+        search(values, used, units, 1, solution, np.empty((0, 0), np.int64))
+        return True
     for i in range(remove):
         puzzle[removed[i]] = digits[i]
     return False
+
+
+@njit(cache=True)
+def leap(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyped-def]
+    """Move further: `remove` clues out, a solution of the rest picked, clues of it put in until it is the only one.
+
+    Each clue is the most telling of a few random cells, so that few are needed. Returns the givens, not yet minimal.
+    """
+    n_units = units[-1, 2] + 1
+    cells = puzzle.size
+    values = np.empty(cells, np.uint8)
+    scratch = np.empty(cells, np.uint8)
+    used = np.empty(n_units, np.int64)
+    removed = np.empty(remove, np.int64)
+    _take_out(rng, puzzle, givens, removed, np.empty(remove, np.uint8))
+    givens -= remove
+    load(puzzle, values, used, units)
+    search(values, used, units, rng.integers(1, _ENUMERATION_CAP // 4), solution, np.empty((0, 0), np.int64))
+    while True:
+        tally = np.zeros((cells, n_units // 3 + 1), np.int64)
+        load(puzzle, values, used, units)
+        found, _ = search(values, used, units, _ENUMERATION_CAP // 4, scratch, tally)
+        if found == 1:
+            return givens
+        best, fewest = -1, found
+        looked = 0
+        while looked < 8 or best < 0:
+            cell = rng.integers(0, cells)
+            looked += 1
+            if puzzle[cell] == 0 and (tally[cell, solution[cell]] < fewest or (best < 0 and looked > 4 * cells)):
+                best, fewest = cell, tally[cell, solution[cell]]
+        puzzle[best] = solution[best]
+        givens += 1
 
 
 @njit(cache=True)
@@ -141,8 +178,8 @@ def _descend(rng, puzzle, solution, givens, target, units, max_steps):  # type: 
         if givens <= target:
             break
         remove = 1 + (rng.random() < 0.5)
-        if _step(rng, puzzle, solution, givens, remove, units):
-            givens = _reduce(rng, puzzle, givens + 1 - remove, target, units)
+        if step(rng, puzzle, solution, givens, remove, units):
+            givens = reduce(rng, puzzle, givens + 1 - remove, target, units)
     return givens
 
 
@@ -151,9 +188,9 @@ def _generate(rng, targets, box_height, box_width, max_steps, puzzles, solutions
     """Fill puzzles and solutions; returns how many were made (fewer than asked when one ran out of steps)."""
     units = units_of(box_height, box_width)
     for i in range(len(targets)):
-        _fill(rng, units, solutions[i])
+        fill(rng, units, solutions[i])
         puzzles[i] = solutions[i]
-        givens = _reduce(rng, puzzles[i], units.shape[0], targets[i], units)
+        givens = reduce(rng, puzzles[i], units.shape[0], targets[i], units)
         if _descend(rng, puzzles[i], solutions[i], givens, targets[i], units, max_steps) > targets[i]:
             return i
     return len(targets)
@@ -196,6 +233,7 @@ def generate(
     >>> puzzles, solutions = generate(3, givens=(30, 30), seed=1)
     >>> (puzzles > 0).sum(axis=1)
     array([30, 30, 30])
+
     """
     low, high = givens
     cells = (box[0] * box[1]) ** 2
@@ -217,7 +255,12 @@ def generate(
 
 
 def minimal(n: int, seed: int = 0, box: tuple[int, int] = (3, 3)) -> tuple[Boards, Boards]:
-    """Make n minimal puzzles, in which every clue is needed (about 24 givens on a 9×9 board); uint8 [n, cells] twice."""
+    """Make n minimal puzzles, in which every clue is needed (about 24 givens on 9×9), and their solutions.
+
+    >>> puzzles, _ = minimal(2, seed=0, box=(2, 2))
+    >>> puzzles.shape
+    (2, 16)
+    """
     cells = (box[0] * box[1]) ** 2
     puzzles = np.zeros((n, cells), np.uint8)
     solutions = np.zeros((n, cells), np.uint8)
@@ -229,6 +272,6 @@ def minimal(n: int, seed: int = 0, box: tuple[int, int] = (3, 3)) -> tuple[Board
 def _generate_minimal(rng, box_height, box_width, puzzles, solutions):  # type: ignore[no-untyped-def]
     units = units_of(box_height, box_width)
     for i in range(len(puzzles)):
-        _fill(rng, units, solutions[i])
+        fill(rng, units, solutions[i])
         puzzles[i] = solutions[i]
-        _reduce(rng, puzzles[i], units.shape[0], 0, units)
+        reduce(rng, puzzles[i], units.shape[0], 0, units)
