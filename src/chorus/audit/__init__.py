@@ -1,6 +1,7 @@
 """Where a system breaks: seven conditions, the weakest links with witnesses, and reports a build can fail on."""
 
 from chorus.audit.attacks import AttackCurve, attack_curve
+from chorus.audit.calibration import calibration_table
 from chorus.audit.compare import compare, draw
 from chorus.audit.components import articulation_points_and_bridges, core_numbers
 from chorus.audit.conditions import Condition, conditions
@@ -22,10 +23,49 @@ from chorus.audit.suppressions import read_suppressions
 from chorus.audit.witness import Check, Witness, recheck
 
 __all__ = [
-    "KINDS", "RULES", "AttackCurve", "Check", "Condition", "Coordination", "Cut", "Finding", "Function", "Graph",
-    "Measured", "Remedy", "Report", "Resource", "Rule", "Subject", "Suppression", "Witness",
-    "articulation_points_and_bridges", "attack_curve", "audit", "betweenness", "build", "compare", "conditions",
-    "core_numbers", "decisions", "draw", "find_rule", "from_networkx", "from_topology", "immediate_dominators",
-    "measure", "minimum_link_cut", "minimum_vertex_cut", "read_baseline", "read_graph", "read_suppressions", "recheck",
-    "rewired", "strong_articulation_points_and_bridges", "waist", "write", "z_scores",
+    "KINDS",
+    "RULES",
+    "AttackCurve",
+    "Check",
+    "Condition",
+    "Coordination",
+    "Cut",
+    "Finding",
+    "Function",
+    "Graph",
+    "Measured",
+    "Remedy",
+    "Report",
+    "Resource",
+    "Rule",
+    "Subject",
+    "Suppression",
+    "Witness",
+    "articulation_points_and_bridges",
+    "attack_curve",
+    "audit",
+    "betweenness",
+    "build",
+    "calibration_table",
+    "compare",
+    "conditions",
+    "core_numbers",
+    "decisions",
+    "draw",
+    "find_rule",
+    "from_networkx",
+    "from_topology",
+    "immediate_dominators",
+    "measure",
+    "minimum_link_cut",
+    "minimum_vertex_cut",
+    "read_baseline",
+    "read_graph",
+    "read_suppressions",
+    "recheck",
+    "rewired",
+    "strong_articulation_points_and_bridges",
+    "waist",
+    "write",
+    "z_scores",
 ]  # fmt: skip

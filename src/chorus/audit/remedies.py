@@ -118,11 +118,10 @@ def linked(
     return Remedy(f"link {shown}", measure, before, after(subject.with_links(links)))
 
 
-def winners_only(subject: Subject) -> Subject:
-    """Return the same subject in which, at each step, only the most active tenth of the elements stays active."""
+def winners_only(subject: Subject, keep: int) -> Subject:
+    """Return the same subject in which, at each step, only the `keep` most active elements stay active."""
     if subject.activity is None:
         return subject
-    keep = max(1, subject.graph.n // 10)
     order = np.argsort(-subject.activity, axis=1, kind="stable")[:, :keep]
     mask = np.zeros(subject.activity.shape, np.bool_)
     np.put_along_axis(mask, order, True, axis=1)

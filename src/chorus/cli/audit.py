@@ -216,6 +216,17 @@ def explain(rule: Annotated[str, typer.Argument(help="A rule's id or name, e.g. 
     typer.echo(f"value: {found.value}\nlevels: {found.limits}")
 
 
+@app.command("calibrate")
+def calibrate(
+    elements: Annotated[int, typer.Option("--elements", "-n", help="Elements of each graph.", min=8, max=2000)] = 64,
+    seed: Seed = 0,
+) -> None:
+    """Score graphs whose answer is known: star, ring, clique, random, scale-free, disconnected."""
+    from chorus.audit import calibration_table
+
+    typer.echo(calibration_table(elements, seed=seed), nl=False)
+
+
 @app.command("compare")
 def compare(
     subjects: Annotated[list[str], typer.Argument(metavar="SUBJECT|FILE...", help=SUBJECT_HELP + " Two or more.")],

@@ -88,13 +88,11 @@ def centre(context: Context) -> Iterator[Finding | None]:
             lambda changed: float(_gossip_share(changed.graph, context.seed, vertex)),
         )
     else:
-        evened = np.sort(found.share)
-        evened[[0, -1]] = (evened[0] + evened[-1]) / 2
         remedy = Remedy(
-            "let the least busy element give half of it",
+            "share the coordination evenly among all",
             "the largest share of the coordination",
             share,
-            float(evened.max()),
+            float(found.share.sum() / context.subject.graph.n),
         )
     yield context.finding(
         "AUD012",
@@ -146,7 +144,13 @@ def _condition_remedy(context: Context, condition: Condition) -> Remedy:
         only[np.arange(len(only)), best] = subject.responses.sum(axis=1)
         changed, text = replace(subject, responses=only), "let only the likeliest responder answer each address"
     elif number == 2 or (number == 5 and condition.parts.get("selectivity", 1) < condition.parts["global efficiency"]):
-        changed, text = remedies.winners_only(subject), "at each step, let only the most active tenth stay active"
+        sizes = sorted({max(1, round(subject.graph.n * share)) for share in (0.1, 0.25, 0.5)})
+        scored = [(_again(context, remedies.winners_only(subject, keep), number) or 0.0, keep) for keep in sizes]
+        score, keep = max(scored)
+        told = f"at each step, let only the {keep} most active elements stay active"
+        if condition.score is not None and score <= condition.score:
+            told = f"fewer active elements at each step do not help; with {keep} of them"
+        return Remedy(told, what, condition.score, score)
     elif number == 3 and subject.loads:
         name, load = min(subject.loads.items(), key=lambda item: even_share(item[1]))
         capped = np.minimum(load, 2 * load.mean())

@@ -58,14 +58,20 @@ def _radar(report: Report) -> str:
         dash = ' stroke-dasharray="3 4"' if condition.score is None else ""
         parts.append(f'<line x1="{centre}" y1="{centre}" x2="{x:.1f}" y2="{y:.1f}" stroke="var(--faint)"{dash}/>')
         x, y = at(condition.number, 1.22)
-        label = f"{condition.number} {'n/a' if condition.score is None else f'{condition.score:.2f}'}"
+        label = f"{condition.number}: {'n/a' if condition.score is None else f'{condition.score:.2f}'}"
         parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" dominant-baseline="middle">{label}</text>')
-    measured = [(c.number, c.score) for c in report.conditions if c.score is not None]
-    corners = " ".join("{:.1f},{:.1f}".format(*at(number, score)) for number, score in measured)
-    parts.append(
-        f'<polygon points="{corners}" fill="var(--bar)" fill-opacity=".25" stroke="var(--bar)" stroke-width="2"/>'
-    )
-    parts += ['<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="var(--bar)"/>'.format(*at(*corner)) for corner in measured]
+    scores = {c.number: c.score for c in report.conditions if c.score is not None}
+    for number, score in scores.items():
+        following = number % 7 + 1
+        if following in scores:  # an axis without a score leaves a gap
+            (x1, y1), (x2, y2) = at(number, score), at(following, scores[following])
+            parts.append(
+                f'<path d="M{centre} {centre}L{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}Z" fill="var(--bar)" fill-opacity=".2"/>'
+                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="var(--bar)" stroke-width="2"/>'
+            )
+    parts += [
+        '<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="var(--bar)"/>'.format(*at(*corner)) for corner in scores.items()
+    ]
     return "".join([*parts, "</svg>"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def transformers() -> Any:
 
     """
     try:
-        import transformers as library
+        library: Any = import_module("transformers")
     except ImportError:
         raise InputError("language models need transformers: pip install 'the-chorus[hf]'") from None
     library.logging.set_verbosity_error()

@@ -122,8 +122,8 @@ def _generated(seed: int) -> Subject:
             "Gini of traders' gains": gini(shares),
             "largest DebtRank of a bank": max(debtrank(exposures, equity, [k]) for k in range(BANKS)),
         },
-        model="zero-intelligence traders with a budget constraint (Gode and Sunder 1993) at one order book, banking with "
-        "a core–periphery interbank network under DebtRank (Battiston et al. 2012); generated",
+        model="zero-intelligence traders with a budget constraint (Gode and Sunder 1993) at one order book, banking "
+        "with a core–periphery interbank network under DebtRank (Battiston et al. 2012); generated",
     )
 
 

@@ -245,7 +245,7 @@ def _parameters(parts: Dissection, element: str, tied: bool) -> float:
         return float(sum(p.numel() for p in parts.mlps[int(element[4:])].parameters()))
     layer = int(element[5:].partition(".")[0])
     modules = [parts.outputs[layer], *parts.inputs[layer]]
-    return sum(p.numel() for module in modules for p in module.parameters()) / parts.heads
+    return float(sum(p.numel() for module in modules for p in module.parameters())) / parts.heads
 
 
 def _figures(parts: Dissection, tied: bool, kinds: int) -> dict[str, float | str]:
