@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from chorus.audit.conditions import conditions
-from chorus.audit.graph import Graph
+from chorus.audit.graph import Graph, Ints
 from chorus.audit.measure import measure
 from chorus.audit.subject import Subject
 
@@ -36,7 +36,7 @@ def reference_graphs(n: int = 64, *, seed: int = 0) -> dict[str, Graph]:
         grown += [(old, new) for old in sorted(drawn)]
         ends += [end for old in sorted(drawn) for end in (old, new)]
     half = n // 2
-    edges = {
+    edges: dict[str, list[tuple[int, int]] | Ints] = {
         "star": [(0, leaf) for leaf in range(1, n)],
         "ring": [(k, (k + 1) % n) for k in range(n)],
         "clique": pairs,

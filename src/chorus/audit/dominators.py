@@ -159,12 +159,12 @@ def strong_articulation_points_and_bridges(graph: Graph) -> tuple[Ints, Ints]:
         Italiano, Laura, Santaroni, Theoretical Computer Science 447 (2012).
 
     Example:
-        Two pairs that talk both ways over vertex 2.
+        A chain 0 – 1 – 2 – 3 that runs both ways, and a shortcut from 2 to 0.
 
         >>> edges = [(0, 1), (1, 0), (1, 2), (2, 1), (2, 0), (2, 3), (3, 2)]
         >>> points, bridges = strong_articulation_points_and_bridges(Graph.of(4, edges))
         >>> points.tolist(), bridges.tolist()
-        ([1, 2], [0, 1, 2, 5, 6])
+        ([1, 2], [0, 2, 5, 6])
 
     """
     component = strong_components(graph)

@@ -16,6 +16,7 @@ from chorus.audit.graph import Graph, Ints
 from chorus.audit.kernel import kernel
 
 Floats = NDArray[np.float64]
+Z = 1.96  # two-sided 95 % of a normal distribution
 BUDGET = 100_000_000  # elementary steps for one analysis, some seconds; above it, sources are sampled
 
 
@@ -26,7 +27,7 @@ def _decide(
     n = len(optr) - 1
     need, reached_by = np.zeros(n, np.int64), np.zeros(n, np.int64)
     reach, near = np.zeros(len(sources), np.int64), np.zeros(len(sources), np.int64)
-    closeness, need_share2 = np.zeros(len(sources)), np.zeros(n)
+    closeness, need_share2, peak = np.zeros(len(sources)), np.zeros(n), np.zeros(n)
     pre, order, tree = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     below, distance, queue = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     for i in range(len(sources)):
@@ -38,6 +39,7 @@ def _decide(
             own = 1 if is_sink[order[w]] else 0
             need[order[w]] += below[w] - own  # the sinks strictly below w in the dominator tree need w
             need_share2[order[w]] += (below[w] - own) ** 2
+            peak[order[w]] = max(peak[order[w]], below[w] - own)
             reached_by[order[w]] += 1
             below[tree[w]] += below[w]
         reach[i] = below[0] - (1 if is_sink[s] else 0)
@@ -56,7 +58,7 @@ def _decide(
                     distance[w] = distance[v] + 1
                     queue[tail] = w
                     tail += 1
-    return need, reached_by, need_share2, near, np.stack((reach.astype(np.float64), closeness))
+    return need, reached_by, np.stack((need_share2, peak)), near, np.stack((reach.astype(np.float64), closeness))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ def decisions(
     drawn = sources
     if room < len(sources):
         drawn = np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
-    need, reached_by, squares, near, (reach, closeness) = _decide.for_work(3 * len(drawn) * each)(
+    need, reached_by, (squares, peak), near, (reach, closeness) = _decide.for_work(3 * len(drawn) * each)(
         drawn, is_sink, graph.out.ptr, graph.out.to, graph.back.ptr, graph.back.to, hops
     )
     of_each = len(sinks) - is_sink[drawn]
@@ -145,14 +147,22 @@ def decisions(
     k = len(drawn)
     connected_margin, need_margin = 0.0, np.zeros(n)
     if k < len(sources):
-        # Normal intervals of the means over the drawn sources, without the gain of drawing without replacement.
-        connected_margin = 1.96 * float((reach / np.maximum(of_each, 1)).std(ddof=1)) / k**0.5
-        mean = need / k
-        need_margin = 1.96 * np.sqrt(np.maximum(squares / k - mean**2, 0) / k) / max(connected / k, 1)
+        connected_margin = Z * float((reach / np.maximum(of_each, 1)).std(ddof=1)) / k**0.5
+        need_margin = _margin(need / k, squares / k, peak, k) / max(connected / k, 1)
     return Decisions(
         pairs, connected, need, through, int(near.sum()), hops, float(closeness.sum()) / max(pairs, 1),
         k if k < len(sources) else None, connected_margin, need_margin,
     )  # fmt: skip
+
+
+def _margin(mean: Floats, mean_square: Floats, peak: Floats, k: int) -> Floats:
+    """Half a 95 % interval of a mean over k drawn sources.
+
+    Flow by source is skewed: a few sources may send everything through an element that the others never use. So the
+    rule of three is added to the normal interval: what no draw has shown is rarer than 3/k (95 %), and is taken to be
+    no larger than the largest seen. On a scale-free graph that covers 9 of 10 (tests/audit/test_sampling.py).
+    """
+    return Z * np.sqrt(np.maximum(mean_square - mean**2, 0) / k) + 3 * peak / k
 
 
 @kernel()
@@ -162,10 +172,10 @@ def _flow(
     """Shortest-path flow through each vertex on the paths that pass no blocked vertex between their ends.
 
     Every connected pair sends one unit, shared equally by its shortest paths (Brandes 2001, Algorithm 1). Returns the
-    flow through each vertex, its squares by source, the flow that no blocked vertex covers, and the connected pairs.
+    flow through each vertex, its squares and peaks by source, what no blocked vertex covers, and the connected pairs.
     """
     n = len(ptr) - 1
-    through, squares = np.zeros(n), np.zeros(n)
+    through, squares = np.zeros(n), np.zeros((2, n))  # squares, and the most from one source
     uncovered, connected = 0.0, 0.0
     distance, queue = np.zeros(n, np.int64), np.zeros(n, np.int64)
     paths, free, share = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -204,7 +214,8 @@ def _flow(
             if not blocked[v]:
                 flow = free[v] * share[v]
                 through[v] += flow
-                squares[v] += flow * flow
+                squares[0, v] += flow * flow
+                squares[1, v] = max(squares[1, v], flow)
     return through, squares, uncovered, connected
 
 
@@ -248,12 +259,12 @@ def betweenness(
     if room < len(sources):
         drawn = np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
     scale, k = len(sources) / max(len(drawn), 1), len(drawn)
-    through, squares, _, connected = _flow.for_work(3 * k * each)(
+    through, (squares, peak), _, connected = _flow.for_work(3 * k * each)(
         drawn, is_sink, np.zeros(graph.n, np.bool_), graph.out.ptr, graph.out.to
     )
     margin = np.zeros(graph.n)
     if k < len(sources):
-        margin = 1.96 * scale * k**0.5 * np.sqrt(np.maximum(squares / k - (through / k) ** 2, 0))
+        margin = len(sources) * _margin(through / k, squares / k, peak, k)
     return Betweenness(through * scale, margin, connected * scale, k if k < len(sources) else None)
 
 

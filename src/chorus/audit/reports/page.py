@@ -66,8 +66,9 @@ def _radar(report: Report) -> str:
         if following in scores:  # an axis without a score leaves a gap
             (x1, y1), (x2, y2) = at(number, score), at(following, scores[following])
             parts.append(
-                f'<path d="M{centre} {centre}L{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}Z" fill="var(--bar)" fill-opacity=".2"/>'
-                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="var(--bar)" stroke-width="2"/>'
+                f'<path d="M{centre} {centre}L{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}Z" fill="var(--bar)" '
+                f'fill-opacity=".2"/><line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+                'stroke="var(--bar)" stroke-width="2"/>'
             )
     parts += [
         '<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="var(--bar)"/>'.format(*at(*corner)) for corner in scores.items()
