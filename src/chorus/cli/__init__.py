@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli.audit import app as audit_app
 from chorus.cli.evaluate import evaluate
 from chorus.cli.generate import generate
 from chorus.cli.info import info
@@ -41,6 +42,7 @@ def _root(
     pass
 
 
+app.add_typer(audit_app)
 app.command()(think)
 app.command()(train)
 app.command(name="eval")(evaluate)
