@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from chorus.errors import ChorusError
+
 
 class Answer(msgspec.Struct, frozen=True, tag=str.lower):
     """A member's answer to a question."""
@@ -29,6 +31,10 @@ class Failure(msgspec.Struct, frozen=True, tag=str.lower):
     reason: str
 
 
+class BudgetSpentError(ChorusError):
+    """The round's token budget is used up: the member stops writing."""
+
+
 Outcome = Answer | Judgement | Failure
 
 encode_outcome = msgspec.msgpack.Encoder().encode
@@ -39,7 +45,7 @@ class Member(Protocol):
     """Anything that thinks: a local model, a remote endpoint, a solver.
 
     Both calls may be cancelled at any `await`. `emit` streams a piece of the answer while it is being written and
-    raises `BudgetSpent` once the round's token budget is used up.
+    raises `BudgetSpentError` once the round's token budget is used up.
     """
 
     async def propose(self, question: str, seed: int, budget: int, emit: Callable[[str], None]) -> Answer:
