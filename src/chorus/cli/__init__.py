@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli import mesh
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -16,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(mesh.app, name="mesh")
 
 
 def _print_version(wanted: bool) -> None:

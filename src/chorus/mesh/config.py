@@ -219,7 +219,9 @@ def _line(text: str, table: str, key: str) -> int:
         header = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
         if header:
             current = header.group(1)
-            if current == table or (not table and current == key):
+            if current == (f"{table}.{key}" if table else key):
+                return number
+            if current == table:
                 found = number
         elif current == table and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
             return number

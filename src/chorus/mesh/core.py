@@ -52,6 +52,7 @@ from chorus.mesh.entries import (
 )
 from chorus.mesh.fold import Applied, Fold
 from chorus.mesh.gossip import Entries, Envelope, Gate, Heartbeat, Tokens
+from chorus.mesh.heads import sign_head
 from chorus.mesh.identity import Signer, Verify
 from chorus.mesh.identity import verify as verify_ed25519
 from chorus.mesh.limits import Limits, Peer, Recovered, RefusedError
@@ -105,6 +106,7 @@ class Node:
         self._own: list[bytes] = []  # identities of own entries, by number
         self._frontier: dict[bytes, None] = {}  # committed entries that no later one cites, oldest first
         self._leaves = recovered.leaves
+        self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
         self._seen: dict[bytes, None] = {}  # leaf hashes of records whose signature was checked in gossip
         self._next_heartbeat = self._next_flush = self._next_sync = now
         self._written: dict[bytes, tuple[int, str]] = {}  # round → (characters sent, text not sent yet)
@@ -157,6 +159,9 @@ class Node:
             self._say(Heartbeat(self.fold.size, self.fold.tree.root(), self.fold.epoch, len(self.outbox)))
         if now >= self._next_sync:
             self._next_sync = now + 1.0
+            if self.fold.size > self._head_size:
+                self._head_size = self.fold.size
+                self.scribe.with_the_next(Write("head", b"", sign_head(self.fold, self._key)))
             self._sync(force=True)
         if self.tail.poll_due(now):
             self._read(now)

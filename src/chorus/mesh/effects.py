@@ -11,7 +11,7 @@ from chorus.mesh.entries import Entry
 class Write(NamedTuple):
     """One row of the journal."""
 
-    kind: str  # "entry", "call" or "leaf"
+    kind: str  # "entry", "call", "leaf" or "head"
     key: bytes
     value: bytes
 

@@ -6,6 +6,8 @@ torn by a crash is not there at all. The file belongs to one key of one mesh, an
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,20 +42,15 @@ class Journal:
 
     def __init__(self, path: Path, mesh: bytes, public: bytes) -> None:
         self.path = path
+        self._lock = _lock(path)
         try:
-            # The lock is held as long as the process lives: a second node on one journal would fork its history.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
             found = self._db.execute("SELECT mesh, public, boot FROM identity").fetchone()
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise InputError(f"{path}: another process has this journal open; a node runs once") from error
-            raise InputError(f"{path}: cannot open the journal ({error})") from error
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{path}: not a journal, or damaged ({error})") from error
+            raise InputError(f"{path}: not a journal, or damaged, or not to be opened ({error})") from error
         if found is not None and (found[0], found[1]) != (mesh, public):
             whose = "another mesh" if found[0] != mesh else "another key"
             self._db.close()
@@ -88,3 +85,18 @@ class Journal:
     def close(self) -> None:
         """Close the file and let others have it."""
         self._db.close()
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """Hold a lock as long as this process lives: a second node on one journal would fork its history."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InputError(f"{path}: cannot keep a journal here ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise InputError(f"{path}: another process has this journal open; a node runs once") from error
+    return lock

@@ -69,6 +69,31 @@ class SudokuMember:
         """Nothing to let go of."""
 
 
+def puzzle(seed: int, clues: int = 32) -> str:
+    """Return a Sudoku with one solution, as 81 characters, drawn from a seed.
+
+    Digs givens out of a random full grid as long as the solution stays the only one, down to `clues` givens.
+
+    >>> made = puzzle(5)
+    >>> len(made), 81 - made.count(".") >= 32
+    (81, True)
+    """
+    rng = random.Random(seed)
+    grid = ["."] * 81
+    next(solved for solved in _search(grid, rng) if solved)
+    for cell in rng.sample(range(81), 81):
+        if 81 - grid.count(".") <= clues:
+            break
+        digit, grid[cell] = grid[cell], "."
+        others = (d for d in _DIGITS if d != digit and all(grid[peer] != d for peer in _PEERS[cell]))
+        for other in others:
+            trial = [*grid[:cell], other, *grid[cell + 1 :]]
+            if any(_search(trial, rng)):
+                grid[cell] = digit
+                break
+    return "".join(grid)
+
+
 def _grid(question: str) -> list[str]:
     cells = [character for character in question if not character.isspace()]
     if len(cells) != 81 or not set(cells) <= set(_DIGITS + ".0"):
