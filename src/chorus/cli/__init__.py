@@ -7,6 +7,11 @@ import typer
 
 from chorus import __version__
 from chorus.cli import mesh
+from chorus.cli.evaluate import evaluate
+from chorus.cli.generate import generate
+from chorus.cli.info import info
+from chorus.cli.think import think
+from chorus.cli.train import train
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(
@@ -17,9 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-app.add_typer(mesh.app, name="mesh")
 
 
 def _print_version(wanted: bool) -> None:
@@ -35,6 +37,14 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(think)
+app.command()(train)
+app.command(name="eval")(evaluate)
+app.command()(generate)
+app.command()(info)
+app.add_typer(mesh.app, name="mesh")
 
 
 def main() -> None:
