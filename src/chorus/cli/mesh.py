@@ -62,17 +62,9 @@ def init(
 @app.command()
 def node(config: ConfigOption) -> None:
     """Run a node until it is stopped (Ctrl-C, SIGTERM)."""
-    import asyncio
+    from chorus.mesh.assemble import run
 
-    from chorus.mesh.assemble import serve
-    from chorus.mesh.config import load
-
-    settings = load(config)
-
-    def ready(_: object) -> None:
-        typer.echo(f"{settings.node.name} is running in the mesh {settings.genesis.hash.hex()[:16]}")
-
-    asyncio.run(serve(settings, ready))
+    run(config)
 
 
 @app.command()

@@ -6,9 +6,10 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from chorus.mesh.bus import SocketBus
-from chorus.mesh.config import Config, check_reach
+from chorus.mesh.config import Config, check_reach, load
 from chorus.mesh.control import ControlServer
 from chorus.mesh.core import Node
 from chorus.mesh.fold import Fold
@@ -54,3 +55,13 @@ async def serve(config: Config, ready: Callable[[Runtime], None] | None = None) 
         if ready is not None:
             ready(runtime)
         await runtime.run()
+
+
+def run(path: Path) -> None:
+    """Read a configuration and run its node in this process; what `chorus mesh node` does."""
+    config = load(path)
+
+    def ready(_: Runtime) -> None:
+        print(f"{config.node.name} is running in the mesh {config.genesis.hash.hex()[:16]}", flush=True)
+
+    asyncio.run(serve(config, ready))

@@ -25,6 +25,10 @@ def from_config(table: dict[str, Any], where: str) -> Member:
             from chorus.mesh.members.sudoku import SudokuMember, SudokuOptions
 
             return SudokuMember(msgspec.convert(options, SudokuOptions))
+        if kind == "thought":
+            from chorus.mesh.members.thought import ThoughtMember, ThoughtOptions
+
+            return ThoughtMember(msgspec.convert(options, ThoughtOptions))
         if kind == "chat":
             from chorus.mesh.members.chat import ChatMember, ChatOptions
 
