@@ -7,6 +7,7 @@ import typer
 
 from chorus import __version__
 from chorus.cli.audit import app as audit_app
+from chorus.cli import mesh
 from chorus.cli.evaluate import evaluate
 from chorus.cli.generate import generate
 from chorus.cli.info import info
@@ -51,6 +52,7 @@ app.command()(info)
 app.add_typer(dynamics.app, name="dynamics")
 app.command()(topology)
 app.command()(circuits)
+app.add_typer(mesh.app, name="mesh")
 
 
 def main() -> None:
