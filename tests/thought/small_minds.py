@@ -8,7 +8,7 @@ from chorus.thought.tasks import make_task
 NEVER = TerminationConfig(every=1, fixed_point=0, entropy=0)  # looks at every step and never stops anything
 
 # 4×4 Sudokus with one solution each, and the solutions.
-QUESTIONS = ["1.....3....2.4..", "..1.4....3...2..", "3...1...........", ".2..1..3.1......"]
+QUESTIONS = ["1.....3....2.4..", "4..3.........13.", ".......33..2.4..", ".24.........3..2"]
 
 
 def random_mind(seed=0, task="sudoku4", **settings):

@@ -59,7 +59,7 @@ def test_json(think):
     assert code == 0
     for text, question, answer in zip(out.splitlines(), QUESTIONS, ANSWERS, strict=True):
         value = json.loads(text)
-        assert list(value) == "question answer energy thoughts steps seconds halted_by valid".split()
+        assert list(value) == ["question", "answer", "energy", "thoughts", "steps", "seconds", "halted_by", "valid"]
         assert (value["question"], value["answer"], value["valid"], value["thoughts"]) == (question, answer, True, 3)
         assert 1 <= value["steps"] <= 50
         assert value["energy"] >= 0

@@ -1,5 +1,6 @@
 """The trace of a run: what it records, the way through a file, the lineage, and its pictures."""
 
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -47,8 +48,7 @@ def test_events_lead_from_one_frame_to_the_next(recorded):
     frames = {frame.step: frame for frame in trace.frames}
     kinds = {event.kind for event in trace.events}
     assert kinds == {"kill", "clone", "restart", "commit"}
-    steps = sorted(frames)
-    for step, following in zip(steps, steps[1:], strict=False):
+    for step, following in itertools.pairwise(sorted(frames)):
         here = [event for event in trace.events if event.step == step]
         held = dict(zip(frames[step].identity, map(set, frames[step].committed), strict=True))
         old = {thought: set(cells) for thought, cells in held.items()}
