@@ -141,7 +141,13 @@ def test_numbers_are_written_so_that_they_can_be_read():
 
 
 def test_reports_fit_a_screen():
-    specs = ["causal()", "sliding_window(64) | sink_tokens(4)", "dilated(4, dilation=4**layer)", "random(3)", "graph([])"]
+    specs = [
+        "causal()",
+        "sliding_window(64) | sink_tokens(4)",
+        "dilated(4, dilation=4**layer)",
+        "random(3)",
+        "graph([])",
+    ]
     found = [ct.analyze(ct.parse(spec), 500, 6, pair=(0, 499)) for spec in specs]
     for a, spec in zip(found, specs, strict=True):
         text = f"{a}\n{picture(ct.parse(spec), a)}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chorus.errors import InputError
 from chorus.topology import intervals as iv
-from chorus.topology.terms import Edges, Ints, Rows, Sample, Strip, Term, unique_pairs
+from chorus.topology.terms import Cliques, Edges, Ints, Rows, Sample, Strip, Term, unique_pairs
 
 EDGE_LIMIT = 1 << 25  # explicit edges that an operation may write down: 0.5 GB as pairs of int64
 STRIP_LIMIT = 1 << 10  # disjoint strips; a union of a few patterns makes about a dozen
@@ -35,7 +35,7 @@ class Relation:
         return _join([term for term in self.terms if isinstance(term, Strip)])
 
     @cached_property
-    def others(self) -> list[Term]:
+    def others(self) -> list[Cliques | Sample | Edges]:
         """The terms that are no strips."""
         return [term for term in self.terms if not isinstance(term, Strip)]
 
@@ -57,9 +57,12 @@ class Relation:
         for term in self.others:
             if isinstance(term, Edges):
                 t, s = term.pairs()
-                if (s > t).any():
-                    return False
-            elif not (isinstance(term, Sample) and term.causal):
+                ahead_read = bool((s > t).any())
+            elif isinstance(term, Cliques):
+                ahead_read = bool((np.diff(term.indptr) > 1).any())
+            else:
+                ahead_read = not term.causal and self.n > 1
+            if ahead_read:
                 return False
         return True
 
