@@ -7,6 +7,7 @@ can still be right from those that cannot. The rules of a task are never consult
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -100,7 +101,9 @@ class Competition:
             key: one random key per thought and round.
         """
         slots = viable.shape[1]
-        dead = failed | (viable > -torch.log(torch.tensor(max(self.config.kill_below, 1e-9))))
+        floor = -math.log(max(self.config.kill_below, 1e-9))
+        bar = (viable.amin(1, keepdim=True) + self.config.margin).clamp_max(floor)
+        dead = failed | (viable > bar)
         survivors = (~dead).sum(1, keepdim=True)
         strongest = viable.masked_fill(dead, torch.inf).argsort(dim=1, stable=True)
         turn = (dead.cumsum(1) - 1).clamp_min(0) % survivors.clamp_min(1)

@@ -135,20 +135,24 @@ class CompetitionConfig:
     Args:
         every: steps between two rounds.
         start: first step at which a round may happen.
-        kill_below: a thought whose probability of still being right falls below this is killed.
+        margin: a thought whose energy is this much (in nats) above the best of its pool is killed.
+        kill_below: so is one whose probability of still being right falls below this.
         restart: share of killed thoughts that start again from the uncommitted state instead of cloning a survivor.
         certain: a cell whose best symbol has at least this probability is settled and is not committed.
     """
 
     every: int = 12
     start: int = 24
-    kill_below: float = 0.5
+    margin: float = 1.0
+    kill_below: float = 0.05
     restart: float = 0.2
     certain: float = 0.9
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.start < 0:
             raise InputError(f"competition needs every >= 1 and start >= 0; got every={self.every}, start={self.start}")
+        if not self.margin > 0:
+            raise InputError(f"competition: margin must be above 0 nats; got {self.margin}")
         for name in ("kill_below", "restart", "certain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"competition: {name} is a share between 0 and 1; got {getattr(self, name)}")
