@@ -6,13 +6,17 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from chorus.errors import InputError
+from chorus.thought.tasks import Task
 from chorus.topology import parse
 
+T = TypeVar("T")
 
-def _from_mapping[T](cls: type[T], values: Mapping[str, Any], what: str) -> T:
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """Build a settings class from JSON or TOML values; an unknown or missing name raises `InputError`."""
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     alien = sorted(set(values) - names)
     if alien:
@@ -65,7 +69,16 @@ class MindConfig:
     slots: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("cells", "input_size", "output_size", "channels", "heads", "key_channels", "value_channels", "hidden"):
+        for name in (
+            "cells",
+            "input_size",
+            "output_size",
+            "channels",
+            "heads",
+            "key_channels",
+            "value_channels",
+            "hidden",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a positive whole number; got {value!r}")
@@ -73,8 +86,8 @@ class MindConfig:
             raise InputError(f"slots must be 0 or more; got {self.slots}")
         if len(self.kept) != self.input_size or not all(-1 <= k < self.output_size for k in self.kept):
             raise InputError(
-                f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question symbol; "
-                f"got {list(self.kept)}"
+                f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question "
+                f"symbol; got {list(self.kept)}"
             )
         if not self.relations:
             raise InputError("a mind needs at least one relation; full() lets every cell read every cell")
@@ -91,9 +104,28 @@ class MindConfig:
         return dataclasses.asdict(self)
 
     @classmethod
+    def for_task(cls, task: Task, **settings: Any) -> Self:
+        """Return the architecture for a task; `settings` override what the task suggests.
+
+        >>> from chorus.thought.tasks import make_task
+        >>> MindConfig.for_task(make_task("sudoku4"), channels=16).symbols
+        4
+        """
+        suggested = {
+            "cells": task.cells,
+            "input_size": len(task.input_alphabet),
+            "output_size": len(task.output_alphabet),
+            "kept": list(task.kept),
+            "relations": list(task.relations),
+            "interchangeable": task.interchangeable,
+            "positions": task.relations == ("full()",),
+        }
+        return cls.from_dict({**suggested, **settings})
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read settings that `to_dict` wrote; an unknown or missing name raises `InputError`."""
-        return _from_mapping(cls, values, "model settings")
+        return from_mapping(cls, values, "model settings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,20 +135,24 @@ class CompetitionConfig:
     Args:
         every: steps between two rounds.
         start: first step at which a round may happen.
-        kill_below: a thought whose probability of still being right falls below this is killed.
+        margin: a thought whose energy is this much (in nats) above the best of its pool is killed.
+        kill_below: so is one whose probability of still being right falls below this.
         restart: share of killed thoughts that start again from the uncommitted state instead of cloning a survivor.
         certain: a cell whose best symbol has at least this probability is settled and is not committed.
     """
 
     every: int = 12
     start: int = 24
-    kill_below: float = 0.5
+    margin: float = 1.0
+    kill_below: float = 0.05
     restart: float = 0.2
     certain: float = 0.9
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.start < 0:
             raise InputError(f"competition needs every >= 1 and start >= 0; got every={self.every}, start={self.start}")
+        if not self.margin > 0:
+            raise InputError(f"competition: margin must be above 0 nats; got {self.margin}")
         for name in ("kill_below", "restart", "certain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"competition: {name} is a share between 0 and 1; got {getattr(self, name)}")
@@ -136,7 +172,7 @@ class TerminationConfig:
 
     every: int = 4
     fixed_point: float = 1e-3
-    entropy: float = 0.05
+    entropy: float = 0.25
     agreement: float = 0.75
     confidence: float = 0.98
 

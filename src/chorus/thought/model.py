@@ -136,8 +136,8 @@ class Mind(nn.Module):
         return logits.softmax(-1), Decoder.answer(logits, given)
 
     def broadcast(self, h: Float[Tensor, "B K N S C"]) -> Float[Tensor, "B K N S C"] | None:
-        """Return what the workspace tells each thought, or None without a workspace."""
-        if self.workspace is None:
+        """Return what the workspace tells each thought; None without a workspace, or for a thought all by itself."""
+        if self.workspace is None or h.shape[1] == 1:
             return None
         belief = self.decoder(h.flatten(0, 1)).unflatten(0, h.shape[:2]).softmax(-1)
         heard: Tensor = self.workspace(h, belief)
@@ -213,19 +213,23 @@ class _Run:
         if not measure:
             return None
         scale = before.flatten(2).float().norm(dim=-1).clamp_min(1e-9)
-        return (pool.h - before).flatten(2).float().norm(dim=-1) / scale
+        change: Tensor = (pool.h - before).flatten(2).float().norm(dim=-1) / scale
+        return change
 
     def _move(self, h: Float[Tensor, "B K N S C"], rows: Int[Tensor, " R"]) -> Float[Tensor, "B K N S C"]:
         """Apply the processor to some rows; the others are neither read nor written."""
         parts = [None if x is None else x.flatten(0, 1) for x in (h, self.pool.context, self.heard)]
         states, context, heard = parts
-        assert states is not None and context is not None
-        if len(rows) == len(states):
-            return self.mind.processor(states, context, heard).view(h.shape).to(h.dtype)
+        assert states is not None
+        assert context is not None
         if len(rows) == 0:
             return h
-        moved = self.mind.processor(states[rows], context[rows], None if heard is None else heard[rows])
-        return states.index_copy(0, rows, moved.to(h.dtype)).view(h.shape)
+        if len(rows) == len(states):
+            states = self.mind.processor(states, context, heard).to(h.dtype)
+        else:
+            moved = self.mind.processor(states[rows], context[rows], None if heard is None else heard[rows])
+            states = states.index_copy(0, rows, moved.to(h.dtype))
+        return states.view(h.shape)
 
     def consider(self, step: int, change: Float[Tensor, "B K"]) -> None:
         """Look at the pool: rest thoughts, hold a round of competition, release finished problems."""

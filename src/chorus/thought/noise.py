@@ -39,10 +39,11 @@ def combine(*keys: Int[Tensor, "..."] | int) -> Int[Tensor, "..."]:
 
 def uniform(key: Int[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"]:
     """Draw n float32 numbers in (0, 1) for every key."""
-    bits = _shift(combine(key[..., None], torch.arange(n, device=key.device)), 40)
-    return (bits.to(torch.float32) + 0.5) * 2.0**-24
+    bits = _shift(combine(key[..., None], torch.arange(n, device=key.device)), 41)
+    return (bits.to(torch.float32) + 0.5) * 2.0**-23  # 23 bits: the largest is still below 1 in float32
 
 
 def normal(key: Int[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"]:
     """Draw n standard normal float32 numbers for every key, by inversion."""
-    return torch.erfinv(2 * uniform(key, n) - 1) * 2.0**0.5
+    draw: Tensor = torch.erfinv(2 * uniform(key, n) - 1) * 2.0**0.5
+    return draw

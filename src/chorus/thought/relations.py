@@ -67,6 +67,7 @@ class Relation(nn.Module):
             )
         groups = _partition(mask)
         widest = int(degrees.max())
+        self.edges = int(mask.sum())
         self.form: Form = form or ("groups" if groups is not None else "table" if 4 * widest <= cells else "dense")
         if self.form == "groups":
             if groups is None:

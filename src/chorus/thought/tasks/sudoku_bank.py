@@ -1,94 +1,121 @@
-"""A bank of Sudoku puzzles to train on: easy ones, random minimal ones, and many that are hard or have few givens.
+"""A bank of Sudoku puzzles to train on: easy ones, random minimal ones, hard ones, and ones with few givens.
 
-Random puzzles are rarely hard: a median minimal 9×9 puzzle takes 2 guesses, one in a hundred more than 30. The bank
-walks through neighbouring minimal puzzles ({-1+1} and {-2+1} moves) and accepts them by the Metropolis rule for the
-weight exp(a · log(1 + guesses) − b · givens). Each walk draws its own a and b, so the bank spans hard puzzles, puzzles
-with few givens, and both.
+Random puzzles are rarely hard: a median minimal 9×9 puzzle takes 2 guesses, one in a hundred more than 30. They are
+made so quickly that choosing among them is the fastest way to hard ones, and keeps them unrelated to one another.
+Few givens are reached by walks through neighbouring minimal puzzles (`wander`).
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from chorus.thought.tasks.sudoku_generator import _fill, _reduce, _step, generate, minimal
+from chorus.thought.tasks.sudoku_generator import generate, minimal
+from chorus.thought.tasks.sudoku_moves import fill, reduce, wander
 from chorus.thought.tasks.sudoku_solver import Boards, load, search, units_of
 
 
 @njit(cache=True)
-def _walk(rng, hardness, sparsity, burn_in, thin, box_height, box_width, puzzles, solutions):  # type: ignore[no-untyped-def]
-    """Fill `puzzles` and `solutions` with every `thin`-th state of one walk that starts at a random minimal puzzle."""
-    units = units_of(box_height, box_width)
-    n_units = 3 * box_height * box_width
-    cells = units.shape[0]
-    solution = np.empty(cells, np.uint8)
-    values = np.empty(cells, np.uint8)
-    scratch = np.empty(cells, np.uint8)
-    used = np.empty(n_units, np.int64)
-    no_tally = np.empty((0, 0), np.int64)
-    _fill(rng, units, solution)
-    puzzle = solution.copy()
-    givens = _reduce(rng, puzzle, cells, 0, units)
-    score = -1e9
-    next_puzzle = np.empty(cells, np.uint8)
-    next_solution = np.empty(cells, np.uint8)
-    for step in range(burn_in + thin * len(puzzles)):
-        next_puzzle[:] = puzzle
-        remove = 1 + (rng.random() < 0.5)
-        if _step(rng, next_puzzle, next_solution, givens, remove, units):
-            next_givens = _reduce(rng, next_puzzle, givens + 1 - remove, 0, units)
-            load(next_puzzle, values, used, units)
-            _, guesses = search(values, used, units, 2, scratch, no_tally)
-            next_score = hardness * math.log(1.0 + guesses) - sparsity * next_givens
-            if next_score >= score or rng.random() < math.exp(next_score - score):
-                puzzle[:] = next_puzzle
-                solution[:] = next_solution
-                givens, score = next_givens, next_score
-        if step >= burn_in and (step - burn_in) % thin == thin - 1:
-            puzzles[(step - burn_in) // thin] = puzzle
-            solutions[(step - burn_in) // thin] = solution
+def _hard(rng, certain, puzzles, solutions):  # type: ignore[no-untyped-def]
+    units = units_of(3, 3)
+    values = np.empty(81, np.uint8)
+    used = np.empty(27, np.int64)
+    solution = np.empty(81, np.uint8)
+    stored = 0
+    while stored < len(puzzles):
+        fill(rng, units, solution)
+        puzzle = solution.copy()
+        reduce(rng, puzzle, 81, 0, units)
+        load(puzzle, values, used, units)
+        _, guesses = search(values, used, units, 2, solution, np.empty((0, 0), np.int64))
+        if rng.random() * certain < guesses:
+            puzzles[stored] = puzzle
+            solutions[stored] = solution
+            stored += 1
 
 
-def walks(
-    n: int, seed: int = 0, box: tuple[int, int] = (3, 3), length: int = 50, burn_in: int = 60, thin: int = 4
-) -> tuple[Boards, Boards]:
-    """Make n minimal puzzles, hard or with few givens, from walks of `length` puzzles each; uint8 [n, cells] twice."""
-    rng = np.random.default_rng(seed)
-    cells = (box[0] * box[1]) ** 2
-    puzzles = np.zeros((n, cells), np.uint8)
-    solutions = np.zeros((n, cells), np.uint8)
-    for start in range(0, n, length):
-        part = slice(start, min(start + length, n))
-        hardness, sparsity = rng.uniform(0.0, 4.0), rng.uniform(0.0, 3.0)
-        _walk(rng, hardness, sparsity, burn_in, thin, *box, puzzles[part], solutions[part])
+def hard(n: int, seed: int = 0, certain: int = 40) -> tuple[Boards, Boards]:
+    """Make n hard minimal 9×9 puzzles and their solutions; uint8 [n, 81] twice.
+
+    A random minimal puzzle that takes g guesses (see `difficulty`) is kept with probability g / `certain`.
+    """
+    puzzles: NDArray[np.uint8] = np.zeros((n, 81), np.uint8)
+    solutions: NDArray[np.uint8] = np.zeros((n, 81), np.uint8)
+    _hard(np.random.default_rng(seed), certain, puzzles, solutions)
     return puzzles, solutions
+
+
+@njit(cache=True)
+def _walk(rng, pull, most, moves, puzzles, solutions):  # type: ignore[no-untyped-def]
+    """Store what one walk comes by with at most `most` givens; returns how many."""
+    units = units_of(3, 3)
+    solution = np.empty(81, np.uint8)
+    fill(rng, units, solution)
+    puzzle = solution.copy()
+    givens = reduce(rng, puzzle, 81, 0, units)
+    stored = 0
+    for _ in range(moves):
+        if stored == len(puzzles):
+            break
+        before = puzzle.copy()
+        givens = wander(rng, puzzle, solution, givens, pull, 0, 1, units)
+        if givens <= most and not np.array_equal(puzzle, before):
+            puzzles[stored] = puzzle
+            solutions[stored] = solution
+            stored += 1
+    return stored
+
+
+def sparse(n: int, seed: int = 0, most: int = 21, moves: int = 300) -> tuple[Boards, Boards]:
+    """Make n minimal 9×9 puzzles with few givens, and their solutions; uint8 [n, 81] twice.
+
+    Args:
+        n: how many.
+        seed: the same seed gives the same puzzles.
+        most: the most givens that are kept.
+        moves: length of a walk, after which the next one starts from a random minimal puzzle.
+
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[bytes, Boards] = {}  # a walk comes by the same puzzle more than once
+    puzzles, solutions = np.zeros((2, moves, 81), np.uint8)
+    while len(found) < n:
+        stored = _walk(rng, rng.uniform(1.0, 4.0), most, moves, puzzles, solutions)
+        for puzzle, solution in zip(puzzles[:stored], solutions[:stored], strict=True):
+            found[puzzle.tobytes()] = np.stack([puzzle, solution])
+    pairs = np.array(list(found.values())[:n], np.uint8).reshape(n, 2, 81)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def training_bank(
     n: int,
     seed: int = 0,
-    box: tuple[int, int] = (3, 3),
     givens: tuple[int, int] = (24, 36),
-    shares: tuple[float, float, float] = (0.15, 0.25, 0.6),
+    shares: tuple[float, float, float, float] = (0.15, 0.2, 0.4, 0.25),
 ) -> tuple[Boards, Boards]:
-    """Make n shuffled puzzles and solutions, uint8 [n, cells] twice, with one solution each.
+    """Make n shuffled 9×9 puzzles and solutions, uint8 [n, 81] twice, with exactly one solution each.
 
     Args:
         n: how many.
         seed: the same seed gives the same bank.
-        box: rows and columns of a box.
         givens: the range of the easy share.
-        shares: of puzzles with a uniform number of givens, of random minimal puzzles, and of walks (hard, few givens).
+        shares: of puzzles with a uniform number of givens, of random minimal ones, of hard ones, of sparse ones.
+
+    >>> puzzles, solutions = training_bank(20, seed=0)
+    >>> bool(((puzzles == 0) | (puzzles == solutions)).all())
+    True
+
     """
     rng = np.random.default_rng(seed)
-    seeds = rng.integers(0, 2**62, size=3)
-    parts = np.diff(np.round(np.concatenate([[0.0], np.cumsum(shares) / sum(shares)]) * n).astype(int))
+    seeds = [int(s) for s in rng.integers(0, 2**62, size=4)]
+    ends = np.round(np.cumsum(shares) / sum(shares) * n).astype(int)
+    easy_count, minimal_count, hard_count, sparse_count = (int(c) for c in np.diff(ends, prepend=0))
     made = [
-        generate(int(parts[0]), givens, int(seeds[0]), box),
-        minimal(int(parts[1]), int(seeds[1]), box),
-        walks(int(parts[2]), int(seeds[2]), box),
+        generate(easy_count, givens, seeds[0]),
+        minimal(minimal_count, seeds[1]),
+        hard(hard_count, seeds[2]),
+        sparse(sparse_count, seeds[3]),
     ]
     order = rng.permutation(n)
     return np.concatenate([p for p, _ in made])[order], np.concatenate([s for _, s in made])[order]

@@ -1,8 +1,11 @@
-"""A bitmask Sudoku solver: naked and hidden singles to a fixed point, then a guess at the cell with the fewest candidates.
+"""A bitmask Sudoku solver: naked and hidden singles, then a guess at the cell with the fewest candidates.
 
 Boards are uint8 vectors of cells, row by row; 0 is a blank. With boxes of `box_height` rows and `box_width` columns a
 board has side n = box_height * box_width: 3 × 3 gives 9×9, 2 × 3 gives 6×6 and 2 × 2 gives 4×4. A candidate set is a
 bit mask in which bit d - 1 stands for the digit d. Nothing here is random and nothing is shared between calls.
+
+Compiled code is cached beside each module, and a cache is renewed only when its own module changes: after an edit here
+or in `sudoku_moves`, delete `__pycache__/*.nb*`, or the modules that call it go on with what they compiled before.
 """
 
 from __future__ import annotations
@@ -140,10 +143,10 @@ def choose(values, used, units):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def search(values, used, units, limit, first, tally):  # type: ignore[no-untyped-def]
+def search(values, used, units, limit, solution, tally):  # type: ignore[no-untyped-def]
     """Enumerate solutions from a loaded state, depth first, until `limit` are found.
 
-    `first` receives the first solution; `tally` [cells, n + 1] counts the digits of every solution, or is empty.
+    `solution` receives the last one found; `tally` [cells, n + 1] counts the digits of all of them, or is empty.
     Returns the number of solutions found and the number of guesses made.
     """
     found, guesses = 0, 0
@@ -158,8 +161,7 @@ def search(values, used, units, limit, first, tally):  # type: ignore[no-untyped
     stack_mask = np.empty(cells, np.int64)
     while True:
         if status == SOLVED:
-            if found == 0:
-                first[:] = values
+            solution[:] = values
             if tally.size:
                 for cell in range(cells):
                     tally[cell, values[cell]] += 1

@@ -1,0 +1,193 @@
+"""`chorus think`: problems in, answers out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chorus.errors import ChorusError, InputError
+
+if TYPE_CHECKING:
+    from chorus.thought import Answer, ThinkConfig, Thinker
+    from chorus.thought.tasks import Record
+
+
+def think(
+    file: Annotated[
+        str, typer.Argument(help="Problems, one a line; CSV with a question column; JSONL; - is stdin.")
+    ] = "-",
+    task: Annotated[str | None, typer.Option(help="Use the model in the box for this task: sudoku or maze.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model folder or a Hugging Face model id.")] = None,
+    thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 8,
+    steps: Annotated[int, typer.Option("--steps", "-t", help="Most steps of thought.")] = 240,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the thoughts at work, one problem after the other.")
+    ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Record the runs: .jsonl holds one a line; .png or .svg draws the first.")
+    ] = None,
+) -> None:
+    """Think about problems in parallel and print one answer a line, in order.
+
+    A line that is no problem of the task is reported on stderr and answered with an empty line. Exit codes: 0 all
+    answers keep the task's rules, 1 some do not, 2 some lines could not be read.
+    """
+    from chorus.thought import ThinkConfig, Thinker
+    from chorus.thought.tasks import read_problems
+
+    if task is not None and model is not None and task != model:
+        raise InputError(f"give --task {task} or --model {model}, not both: a model knows its task")
+    if trace is not None and trace.suffix not in (".json", ".jsonl", ".png", ".svg"):
+        raise InputError(f"--trace {trace}: ends in .jsonl (a recording) or in .png or .svg (a picture)")
+    config = ThinkConfig(thoughts=thoughts, steps=steps, seed=seed)
+    thinker = Thinker.from_pretrained(model or task or "sudoku", device)  # type: ignore[arg-type]
+    name = "standard input" if file == "-" else file
+    job = _Job(thinker, config, name, as_json)
+    one_by_one = watch or trace is not None
+    try:
+        with _tracing(job, watch, trace) if one_by_one else nullcontext():
+            for batch in _batches(read_problems(file), 1 if one_by_one else max(1, 512 // thoughts)):
+                job.handle(batch)
+    finally:
+        job.report()
+    if job.unreadable:
+        raise typer.Exit(2)
+    if job.wrong:
+        raise typer.Exit(1)
+
+
+def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
+    while batch := list(islice(records, size)):
+        yield batch
+
+
+class _Job:
+    """Answers batches of records in order and counts what went wrong."""
+
+    def __init__(self, thinker: Thinker, config: ThinkConfig, name: str, as_json: bool) -> None:
+        self.thinker, self.config, self.name, self.as_json = thinker, config, name, as_json
+        self.answered = self.wrong = self.unreadable = 0
+        self.answer_one: Any = None
+
+    def handle(self, batch: list[Record]) -> None:
+        defects = [self._defect(record) for record in batch]
+        questions = [record.question for record, defect in zip(batch, defects, strict=True) if defect is None]
+        if self.answer_one is not None:
+            answers = iter([self.answer_one(question) for question in questions])
+        else:
+            answers = iter(self.thinker.answer(questions, self.config) if questions else [])
+        for record, defect in zip(batch, defects, strict=True):
+            if defect is None:
+                self._print(record, next(answers))
+            else:
+                self.unreadable += 1
+                typer.echo(f"{self.name}, line {record.line}: {defect}", err=True)
+                typer.echo(json.dumps({"question": record.question, "error": defect}) if self.as_json else "")
+
+    def _defect(self, record: Record) -> str | None:
+        if record.error is not None:
+            return record.error
+        try:
+            self.thinker.task.encode(record.question)
+        except InputError as error:
+            return str(error)
+        return self.thinker.task.defect(record.question)
+
+    def _print(self, record: Record, answer: Answer) -> None:
+        self.answered += 1
+        if answer.valid is False:
+            self.wrong += 1
+            why = self.thinker.task.diagnose(record.question)
+            typer.echo(f"{self.name}, line {record.line}: the answer breaks the task's rules{why}", err=True)
+        if self.as_json:
+            values = {
+                "question": answer.question,
+                "answer": answer.answer,
+                "energy": round(answer.energy, 6),
+                "thoughts": answer.thoughts,
+                "steps": answer.steps,
+                "seconds": round(answer.seconds, 6),
+                "halted_by": answer.halted_by,
+            }
+            if answer.valid is not None:
+                values["valid"] = answer.valid
+            typer.echo(json.dumps(values))
+        else:
+            typer.echo(answer.answer)
+        sys.stdout.flush()
+
+    def report(self) -> None:
+        """Say on stderr how many answers are not to be trusted."""
+        if self.wrong:
+            typer.echo(
+                f"warning: {self.wrong} of {self.answered} answers break the task's rules (valid: false)", err=True
+            )
+        if self.unreadable:
+            typer.echo(f"warning: {self.unreadable} lines could not be answered", err=True)
+
+
+class _tracing:  # noqa: N801  (reads as a verb in `with`)
+    """While it is entered, a job records or shows every run."""
+
+    def __init__(self, job: _Job, watch: bool, path: Path | None) -> None:
+        self.job, self.watch, self.path = job, watch, path
+        self.first = True
+
+    def __enter__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        from chorus.thought.trace import Trace
+
+        if self.path is not None and self.path.suffix in (".json", ".jsonl"):
+            _write(self.path, "", "w")
+        self.live = Live(console=Console(stderr=True), refresh_per_second=12) if self.watch else None
+
+        def answer_one(question: str) -> Answer:
+            answer, trace = self.job.thinker.trace(question, self.job.config, self._show if self.live else None)
+            self._keep(trace)
+            return answer
+
+        self.trace_type = Trace
+        self.job.answer_one = answer_one
+        if self.live:
+            self.live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def _show(self, trace: Any) -> None:
+        from chorus.thought.drawing import live_view
+
+        assert self.live is not None
+        self.live.update(live_view(trace), refresh=True)
+
+    def _keep(self, trace: Any) -> None:
+        from chorus.thought.drawing import draw_trace
+
+        if self.path is None:
+            return
+        if self.path.suffix in (".json", ".jsonl"):
+            _write(self.path, trace.to_json() + "\n", "a")
+        elif self.first:
+            draw_trace(trace, self.path)
+        self.first = False
+
+
+def _write(path: Path, text: str, mode: str) -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ChorusError(f"{path}: cannot be written: {error.strerror or error}") from None

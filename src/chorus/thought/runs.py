@@ -1,0 +1,248 @@
+"""A training run on disk: settings in, a model folder out, resumable at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from chorus.errors import ChorusError, InputError
+from chorus.thought.checkpoint import TRAINING, Checkpoint, load_checkpoint, read_tensors, write_tensors
+from chorus.thought.config import MindConfig, ThinkConfig
+from chorus.thought.evaluation import Score, evaluate
+from chorus.thought.model import Mind
+from chorus.thought.sources import BankSource, make_bank, without
+from chorus.thought.tasks import PairsTask, Task, load_pairs, make_task, read_problems
+from chorus.thought.thinker import DeviceName, Thinker, pick_device, pick_dtype
+from chorus.thought.training import Report, TrainConfig, Trainer
+
+_SECTIONS = ("task", "model", "training", "bank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a run trains, on what, and how; the sections of a TOML file.
+
+    Attributes:
+        task: `name` of a built-in task (and `size` of a maze), or `data` and `relations` files.
+        model: settings of `MindConfig` that differ from what the task suggests.
+        training: settings of `TrainConfig`.
+        bank: `problems` to generate and their `seed`; `held_out` pairs kept back to measure on.
+    """
+
+    task: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    bank: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """Read a TOML file; an unknown section or broken syntax raises `InputError` that names the file."""
+        if path is None:
+            return cls()
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path}: not TOML: {error}") from None
+        alien = sorted(set(values) - set(_SECTIONS))
+        if alien:
+            raise InputError(f"{path}: unknown section [{alien[0]}]; known are {', '.join(_SECTIONS)}")
+        return cls(**values)
+
+    def override(self, section: str, **values: Any) -> Self:
+        """Return settings in which some values of a section are replaced; None keeps what is there."""
+        given = {name: value for name, value in values.items() if value is not None}
+        return dataclasses.replace(self, **{section: {**getattr(self, section), **given}})
+
+    def make_task(self) -> Task:
+        """Return the task that the settings name."""
+        if "data" in self.task:
+            shape = self.task.get("shape")
+            return PairsTask.from_file(
+                self.task["data"], self.task.get("relations"), shape=tuple(shape) if shape else None
+            )
+        if "name" not in self.task:
+            raise InputError("say what to train on: a --task (sudoku, sudoku4, sudoku6, maze) or your own --data FILE")
+        return make_task(self.task["name"], size=self.task.get("size"))
+
+
+class TrainingRun:
+    """Train a mind into a folder.
+
+    Args:
+        settings: what and how.
+        out: the model folder; it also holds the state to resume from and TensorBoard's event files.
+        resume: go on from the state in `out`.
+        start: a trained model whose weights to begin with.
+        exclude: files of problems to keep out of the training set, symmetric copies included.
+        device: where to train.
+        precision: "auto", "float32" or "bfloat16".
+        accelerator: an `accelerate.Accelerator`.
+
+    Raises:
+        InputError: settings that do not fit, nothing to resume, or a folder that already holds another run.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        out: Path,
+        *,
+        resume: bool = False,
+        start: str | None = None,
+        exclude: Sequence[Path] = (),
+        device: DeviceName = "auto",
+        precision: str = "auto",
+        accelerator: Any = None,
+    ) -> None:
+        self.settings, self.out, self.accelerator = settings, out, accelerator
+        state_file = out / TRAINING
+        if resume and not state_file.exists():
+            raise InputError(f"{out}: nothing to resume there (no {TRAINING}); leave out --resume to begin a run")
+        if not resume and state_file.exists():
+            raise InputError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        self.task = settings.make_task()
+        config = TrainConfig.from_dict(settings.training)
+        place = accelerator.device if accelerator else pick_device(device)
+        torch.manual_seed(config.seed)
+        mind = Mind(MindConfig.for_task(self.task, **settings.model)).to(place)
+        if start is not None:
+            self._copy_weights(mind, load_checkpoint(start).mind)
+        questions, answers = self._problems()
+        questions, answers = without(self.task, questions, answers, list(_questions(exclude)))
+        self.held_out = min(int(settings.bank.get("held_out", min(500, len(questions) // 10))), len(questions) - 1)
+        split = len(questions) - max(0, self.held_out)
+        self.test = [
+            (self.task.decode_question(q), self.task.decode(a))
+            for q, a in zip(questions[split:], answers[split:], strict=True)
+        ]
+        self.trainer = Trainer(
+            mind,
+            BankSource(self.task, questions[:split], answers[:split]),
+            config,
+            dtype=_precision(precision, place),
+            accelerator=accelerator,
+        )
+        self.problems = split
+        self.seconds = 0.0
+        if resume:
+            self.trainer.load_state(read_tensors(state_file))
+            self.seconds = float(load_checkpoint(out).record.get("seconds", 0.0))
+
+    @staticmethod
+    def _copy_weights(mind: Mind, source: Mind) -> None:
+        try:
+            mind.load_state_dict(source.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"the starting model has another architecture: {str(error).splitlines()[-1].strip()}"
+            ) from None
+
+    def _problems(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.uint8]]]:
+        if "data" in self.settings.task:
+            pairs = load_pairs(self.task, self.settings.task["data"])
+            order = np.random.default_rng(int(self.settings.bank.get("seed", 0))).permutation(len(pairs.questions))
+            return pairs.questions[order], pairs.answers[order]
+        bank = self.settings.bank
+        return make_bank(self.task, int(bank.get("problems", 20_000)), int(bank.get("seed", 0)))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.accelerator is None or self.accelerator.is_main_process
+
+    def updates(self, save_every: float = 120.0) -> Iterator[Report]:
+        """Train to the end, yielding each update's report; the run is saved every so many seconds and at the end."""
+        writer = self._writer()
+        saved = began = time.monotonic()
+        before = self.seconds
+        try:
+            for report in self.trainer.steps():
+                self.seconds = before + time.monotonic() - began
+                for name in ("loss", "cross_entropy", "exact", "viable"):
+                    value = getattr(report, name)
+                    if writer and value == value:  # not NaN
+                        writer.add_scalar(name, value, self.trainer.update)
+                yield report
+                if time.monotonic() - saved > save_every:
+                    self.save()
+                    saved = time.monotonic()
+        finally:
+            if writer:
+                writer.close()
+            self.save()
+
+    def _writer(self) -> Any:
+        if not self.leads:
+            return None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+        try:
+            return SummaryWriter(str(self.out))
+        except OSError as error:
+            raise ChorusError(f"{self.out}: cannot be written: {error.strerror or error}") from None
+
+    def checkpoint(self, score: Score | None = None) -> Checkpoint:
+        """Return the averaged weights with the record of the run so far."""
+        record = {
+            "settings": {section: dict(getattr(self.settings, section)) for section in _SECTIONS},
+            "training": dataclasses.asdict(self.trainer.config),
+            "problems": self.problems,
+            "updates": self.trainer.update,
+            "seconds": round(self.seconds),
+            "device": str(self.trainer.device),
+            "precision": str(self.trainer.dtype).removeprefix("torch."),
+            "torch": torch.__version__.split("+")[0],
+        }
+        if score is not None:
+            low, high = score.interval
+            record["held_out"] = {
+                "problems": score.problems,
+                "exact": round(score.accuracy, 4),
+                "interval": [round(low, 4), round(high, 4)],
+                "cells": round(score.cells, 4),
+            }
+        return Checkpoint(mind=self.trainer.averaged(), task=self.task, record=record)
+
+    def save(self, score: Score | None = None) -> None:
+        """Write the model and the state to resume from, each atomically."""
+        if self.leads:
+            write_tensors(self.out / TRAINING, self.trainer.state())
+            self.checkpoint(score).save(self.out)
+
+    def measure(self, config: ThinkConfig | None = None) -> Score | None:
+        """Evaluate the averaged weights on the pairs held out, and save the result with the model."""
+        if not self.leads or not self.test:
+            return None
+        thinker = Thinker(self.checkpoint(), self.trainer.dtype)
+        questions, answers = zip(*self.test, strict=True)
+        score = evaluate(thinker, questions, answers, config)
+        self.save(score)
+        return score
+
+
+def _questions(files: Sequence[Path]) -> Iterator[str]:
+    for file in files:
+        for record in read_problems(file):
+            if record.error is not None:
+                raise InputError(f"{file}, line {record.line}: {record.error}")
+            yield record.question
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return pick_dtype(device)
+    if name not in ("float32", "bfloat16"):
+        raise InputError(f"precision must be auto, float32 or bfloat16; got {name!r}")
+    return torch.float32 if name == "float32" else torch.bfloat16

@@ -1,0 +1,116 @@
+"""The shortest path through a maze as a task."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from chorus.errors import InputError
+from chorus.thought.tasks.task import Indices, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class MazeTask(Task):
+    """Mark the shortest path from S to G with `o`; `#` is wall, `.` (or a space) is open.
+
+    >>> task = maze(5)
+    >>> task.check("######S..####.##G..######", "######Soo####o##Goo######")
+    True
+    >>> task.check("######S..####.##G..######", "######So.####o##Goo######")
+    False
+    """
+
+    kind: ClassVar[str] = "maze"
+    size: int
+
+    def normalize(self, question: str) -> str:
+        """Give the maze with `.` for open cells; spaces are read as open too."""
+        return question.rstrip("\r\n").replace(" ", ".")
+
+    def encode_answer(self, answer: str) -> Indices:
+        """Give the indices uint8 [cells] of a maze with its path marked."""
+        return super().encode_answer(self.normalize(answer))
+
+    def defect(self, question: str) -> str | None:
+        """Say when start or goal is missing or doubled, or when no path joins them; else None."""
+        text = self.normalize(question)
+        for mark, what in (("S", "start S"), ("G", "goal G")):
+            if text.count(mark) != 1:
+                return f"a maze has exactly one {what}; this one has {text.count(mark)}"
+        return "no path leads from S to G" if self._steps(text) is None else None
+
+    def check(self, question: str, answer: str) -> bool:
+        """Whether an answer keeps the maze and marks one shortest path from S to G, and nothing else."""
+        asked, answered = self.normalize(question), self.normalize(answer)
+        if len(asked) != self.cells or answered.replace("o", ".") != asked or self.defect(asked) is not None:
+            return False
+        shortest = self._steps(asked)
+        # As many marks as a shortest path has cells, and a way over marks alone: then the marks are that way.
+        over_marks = self._steps(answered.replace(".", "#"))
+        return shortest is not None and over_marks == shortest and answered.count("o") == shortest - 1
+
+    def generate(self, n: int, seed: int = 0, **options: Any) -> tuple[Indices, Indices]:
+        """Make n mazes with one shortest path each; options as of `maze_generator.generate`."""
+        from chorus.thought.tasks.maze_generator import generate
+
+        return generate(n, self.size, seed, **options)
+
+    def augment(self, questions: Indices, answers: Indices, rng: np.random.Generator) -> tuple[Indices, Indices]:
+        """Turn and mirror each maze by one of the 8 symmetries of the square."""
+        order = self._symmetries()[rng.integers(0, 8, size=len(questions))]
+        return np.take_along_axis(questions, order, axis=1), np.take_along_axis(answers, order, axis=1)
+
+    def canonical(self, questions: Indices) -> Indices:
+        """Give the least of the 8 turned and mirrored images of each maze, question indices [m, cells]."""
+        images = questions[:, self._symmetries()]
+        m, k, cells = images.shape
+        order = np.lexsort(images.reshape(m * k, cells).T[::-1])
+        rank = np.empty(m * k, np.int64)
+        rank[order] = np.arange(m * k)
+        least: Indices = images[np.arange(m), rank.reshape(m, k).argmin(axis=1)]
+        return least
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the size: all else follows from it."""
+        return {"kind": self.kind, "size": self.size}
+
+    def _symmetries(self) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+        grid = np.arange(self.cells).reshape(self.size, self.size)
+        return np.stack([np.rot90(g, k).ravel() for g in (grid, grid.T) for k in range(4)])
+
+    def _steps(self, text: str) -> int | None:
+        """Count the steps of a shortest path from S to G over all that is not wall; None when there is none."""
+        start, goal = text.index("S"), text.index("G")
+        distance = {start: 0}
+        queue = deque([start])
+        while queue:
+            cell = queue.popleft()
+            if cell == goal:
+                return distance[cell]
+            row, column = divmod(cell, self.size)
+            for y, x in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+                other = y * self.size + x
+                inside = 0 <= y < self.size and 0 <= x < self.size
+                if inside and text[other] != "#" and other not in distance:
+                    distance[other] = distance[cell] + 1
+                    queue.append(other)
+        return None
+
+
+def maze(size: int = 11) -> MazeTask:
+    """Give the task of size × size mazes, the border included."""
+    if size % 2 == 0 or not 5 <= size <= 99:
+        raise InputError(f"the size of a maze is odd and within 5..99; got {size}")
+    return MazeTask(
+        name="maze",
+        input_alphabet="#.SG",
+        output_alphabet="#.SGo",
+        cells=size * size,
+        shape=(size, size),
+        relations=(f"lattice({size}, {size})", f"rows({size}, {size})", f"columns({size}, {size})"),
+        open_characters=".",
+        size=size,
+    )
