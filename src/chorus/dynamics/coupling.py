@@ -69,7 +69,7 @@ def mean_drift(theta: Float[np.ndarray, "... n"]) -> Float[np.ndarray, "... n"]:
     Args:
         theta: phases, radians.
 
-    Kuramoto (1984), equation 5.4.4. `pairwise_drift` is the same in O(N²).
+    Kuramoto (1984), section 5.4. `pairwise_drift` is the same in O(N²).
 
     >>> mean_drift(np.array([0.0, np.pi / 2])).tolist()
     [0.5, -0.5]
