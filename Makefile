@@ -2,13 +2,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test soak lint format lock clean
 
 demo: $(READY)  ## solve real puzzles with the model in the box
 	$(BIN)/chorus --version
 
 test: $(READY)  ## run every test
 	$(BIN)/pytest -n 2 --dist worksteal
+
+SCHEDULES ?= 100000
+FIRST ?= 0
+soak: $(READY)  ## play SCHEDULES simulated meshes from seed FIRST on
+	$(BIN)/python -m chorus.mesh.simulation --schedules $(SCHEDULES) --first $(FIRST)
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

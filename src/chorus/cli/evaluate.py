@@ -13,7 +13,7 @@ import typer
 from chorus.errors import InputError
 
 if TYPE_CHECKING:
-    from chorus.thought import Score, ThinkConfig, Thinker
+    from chorus.thought import Score, Thinker
 
 
 def evaluate(
@@ -56,7 +56,10 @@ def evaluate(
         add("all", score_of(thinker, questions, answers, config))
         for rating in _groups(ratings):
             chosen = [i for i, r in enumerate(ratings) if r == rating]
-            add(f"rating {rating}", score_of(thinker, [questions[i] for i in chosen], [answers[i] for i in chosen], config))
+            add(
+                f"rating {rating}",
+                score_of(thinker, [questions[i] for i in chosen], [answers[i] for i in chosen], config),
+            )
     if not as_json:
         _print(rows)
     if plot is not None:
@@ -77,7 +80,9 @@ def _pairs(thinker: Thinker, data: str, limit: int | None) -> tuple[list[str], l
     """Read pairs; where a line has no answer, a task that can solve its own problems provides it."""
     from chorus.thought.tasks import read_problems
 
-    questions, answers, ratings = [], [], []
+    questions: list[str] = []
+    answers: list[str] = []
+    ratings: list[Any] = []
     for record in read_problems(data):
         if limit is not None and len(questions) >= limit:
             break

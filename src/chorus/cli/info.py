@@ -9,7 +9,9 @@ import typer
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="A model folder, the name of a model in the box, or a hub id.")] = "sudoku",
+    model: Annotated[
+        str, typer.Argument(help="A model folder, the name of a model in the box, or a hub id.")
+    ] = "sudoku",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print a model's architecture, parameters, training record and measured results."""

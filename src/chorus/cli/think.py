@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def think(
-    file: Annotated[str, typer.Argument(help="Problems, one a line; CSV with a question column; JSONL; - is stdin.")] = "-",
+    file: Annotated[
+        str, typer.Argument(help="Problems, one a line; CSV with a question column; JSONL; - is stdin.")
+    ] = "-",
     task: Annotated[str | None, typer.Option(help="Use the model in the box for this task: sudoku or maze.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder or a Hugging Face model id.")] = None,
     thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 8,
@@ -28,7 +30,9 @@ def think(
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show the thoughts at work, one problem after the other.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the thoughts at work, one problem after the other.")
+    ] = False,
     trace: Annotated[
         Path | None, typer.Option(help="Record the runs: .jsonl holds one a line; .png or .svg draws the first.")
     ] = None,
@@ -125,7 +129,9 @@ class _Job:
     def report(self) -> None:
         """Say on stderr how many answers are not to be trusted."""
         if self.wrong:
-            typer.echo(f"warning: {self.wrong} of {self.answered} answers break the task's rules (valid: false)", err=True)
+            typer.echo(
+                f"warning: {self.wrong} of {self.answered} answers break the task's rules (valid: false)", err=True
+            )
         if self.unreadable:
             typer.echo(f"warning: {self.unreadable} lines could not be answered", err=True)
 

@@ -16,7 +16,9 @@ def train(
     task: Annotated[str | None, typer.Option(help="sudoku, sudoku4, sudoku6 or maze.")] = None,
     size: Annotated[int | None, typer.Option(help="Size of a maze.")] = None,
     data: Annotated[Path | None, typer.Option(help="Your own pairs: CSV or JSONL with question and answer.")] = None,
-    relations: Annotated[Path | None, typer.Option(help="Who reads whom in your own task: one topology a line.")] = None,
+    relations: Annotated[
+        Path | None, typer.Option(help="Who reads whom in your own task: one topology a line.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML with [task], [model], [training] and [bank].")] = None,
     updates: Annotated[int | None, typer.Option(help="Optimizer updates in all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
@@ -37,7 +39,9 @@ def train(
     if task is not None and data is not None:
         raise InputError("give either --task or --data, not both")
     settings = RunSettings.read(config)
-    settings = settings.override("task", name=task, size=size, data=data and str(data), relations=relations and str(relations))
+    settings = settings.override(
+        "task", name=task, size=size, data=data and str(data), relations=relations and str(relations)
+    )
     settings = settings.override("training", updates=updates, seed=seed)
     run = TrainingRun(
         settings,
@@ -110,11 +114,11 @@ def _show(run: Any, total: int) -> None:
                 for old, new in ((loss, report.loss), (exact, report.exact), (seconds, report.seconds))
             )
             rate = 1 / seconds
-            shown = {"loss": loss, "exact": 0.0 if exact != exact else exact, "rate": rate}
-            progress.update(bar, completed=run.trainer.update, **shown)
+            solved = 0.0 if exact != exact else exact
+            progress.update(bar, completed=run.trainer.update, loss=loss, exact=solved, rate=rate)
             if not console.is_terminal and run.trainer.update % max(1, total // 50) == 0:
                 left = (total - run.trainer.update) * seconds
                 console.print(
-                    f"update {run.trainer.update}/{total}  loss {loss:.3f}  exact {shown['exact']:.1%}  "
+                    f"update {run.trainer.update}/{total}  loss {loss:.3f}  exact {solved:.1%}  "
                     f"{rate:.1f} updates/s  {left / 60:.1f} min left"
                 )

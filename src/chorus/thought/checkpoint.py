@@ -54,7 +54,9 @@ class Checkpoint:
             "model": self.mind.config.to_dict(),
             "training": dict(self.record),
         }
-        write_tensors(folder / WEIGHTS, {name: value.cpu().contiguous() for name, value in self.mind.state_dict().items()})
+        write_tensors(
+            folder / WEIGHTS, {name: value.cpu().contiguous() for name, value in self.mind.state_dict().items()}
+        )
         write_atomically(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
@@ -87,7 +89,7 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
     except (OSError, ValueError) as error:
         raise InputError(f"{config_file}: cannot be read as JSON: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise InputError(f"{config_file}: not the settings of a mind (expected \"format\": \"{FORMAT}\")")
+        raise InputError(f'{config_file}: not the settings of a mind (expected "format": "{FORMAT}")')
     try:
         task = task_from_dict(config["task"])
         mind = Mind(MindConfig.from_dict(config["model"]))
@@ -120,7 +122,9 @@ def _locate(place: str) -> Path:
         return shipped[place]
     if place.count("/") != 1 or place.startswith((".", "/", "~")):
         names = ", ".join(shipped)
-        raise InputError(f"{place}: no such model; give a folder, a shipped model ({names}), or an owner/name on the hub")
+        raise InputError(
+            f"{place}: no such model; give a folder, a shipped model ({names}), or an owner/name on the hub"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -13,6 +13,7 @@ import torch
 from chorus.errors import InputError
 from chorus.thought.config import ThinkConfig
 from chorus.thought.model import Mind
+from chorus.thought.relations import Relation
 from chorus.thought.thinker import ROWS, Thinker
 
 
@@ -79,7 +80,8 @@ def flops_per_row(mind: Mind) -> int:
     total = 2 * vectors * per_vector
     if config.symbols > 1:
         total += 2 * config.cells * config.channels * config.hidden
-    for relation in mind.processor.relations:
+    for relation in mind.processor.read.relations:
+        assert isinstance(relation, Relation)
         width = relation.edges * config.heads * config.symbols
         total += 2 * width * (config.key_channels + config.value_channels)
     return total
@@ -144,5 +146,8 @@ def sweep(
     if name not in ("thoughts", "steps"):
         raise InputError(f"a sweep runs over thoughts or steps; got {name!r}")
     for value in values:
-        changed = {"thoughts": value} if name == "thoughts" else {"steps": value}
-        yield value, evaluate(thinker, questions, answers, dataclasses.replace(config or ThinkConfig(), **changed))
+        base = config or ThinkConfig()
+        changed = (
+            dataclasses.replace(base, thoughts=value) if name == "thoughts" else dataclasses.replace(base, steps=value)
+        )
+        yield value, evaluate(thinker, questions, answers, changed)

@@ -21,6 +21,7 @@ from chorus.thought.config import MindConfig, TerminationConfig, ThinkConfig
 from chorus.thought.decoder import Decoder
 from chorus.thought.encoder import Encoder
 from chorus.thought.energy import EnergyHead
+from chorus.thought.oscillatory import OscillatoryProcessor
 from chorus.thought.pool import ThoughtPool
 from chorus.thought.processor import RecurrentProcessor
 from chorus.thought.rates import Rates
@@ -89,7 +90,9 @@ class Mind(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.processor = RecurrentProcessor(config)
+        self.processor: RecurrentProcessor | OscillatoryProcessor = (
+            RecurrentProcessor(config) if config.processor == "recurrent" else OscillatoryProcessor(config)
+        )
         self.workspace = Workspace(config) if config.slots else None
         self.energy = EnergyHead(config)
         self.decoder = Decoder(config)
@@ -213,19 +216,23 @@ class _Run:
         if not measure:
             return None
         scale = before.flatten(2).float().norm(dim=-1).clamp_min(1e-9)
-        return (pool.h - before).flatten(2).float().norm(dim=-1) / scale
+        change: Tensor = (pool.h - before).flatten(2).float().norm(dim=-1) / scale
+        return change
 
     def _move(self, h: Float[Tensor, "B K N S C"], rows: Int[Tensor, " R"]) -> Float[Tensor, "B K N S C"]:
         """Apply the processor to some rows; the others are neither read nor written."""
         parts = [None if x is None else x.flatten(0, 1) for x in (h, self.pool.context, self.heard)]
         states, context, heard = parts
-        assert states is not None and context is not None
-        if len(rows) == len(states):
-            return self.mind.processor(states, context, heard).view(h.shape).to(h.dtype)
+        assert states is not None
+        assert context is not None
         if len(rows) == 0:
             return h
-        moved = self.mind.processor(states[rows], context[rows], None if heard is None else heard[rows])
-        return states.index_copy(0, rows, moved.to(h.dtype)).view(h.shape)
+        if len(rows) == len(states):
+            states = self.mind.processor(states, context, heard).to(h.dtype)
+        else:
+            moved = self.mind.processor(states[rows], context[rows], None if heard is None else heard[rows])
+            states = states.index_copy(0, rows, moved.to(h.dtype))
+        return states.view(h.shape)
 
     def consider(self, step: int, change: Float[Tensor, "B K"]) -> None:
         """Look at the pool: rest thoughts, hold a round of competition, release finished problems."""

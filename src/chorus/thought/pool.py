@@ -60,7 +60,9 @@ class ThoughtPool:
         key = noise.combine(seed)
         for cell in range(tokens.shape[1]):
             key = noise.combine(key, tokens[:, cell])
-        identity = (torch.arange(thoughts, device=device) if order is None else order.to(device)).expand(len(tokens), -1)
+        identity = (torch.arange(thoughts, device=device) if order is None else order.to(device)).expand(
+            len(tokens), -1
+        )
         seeds = encoder.seeds(noise.combine(key[:, None], identity).reshape(-1)).to(dtype)
         context = encoder(tokens, encoder.givens(tokens)).to(dtype)
         return cls(

@@ -143,7 +143,9 @@ class TrainingRun:
         try:
             mind.load_state_dict(source.state_dict())
         except RuntimeError as error:
-            raise InputError(f"the starting model has another architecture: {str(error).splitlines()[-1].strip()}") from None
+            raise InputError(
+                f"the starting model has another architecture: {str(error).splitlines()[-1].strip()}"
+            ) from None
 
     def _problems(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.uint8]]]:
         if "data" in self.settings.task:
@@ -187,7 +189,7 @@ class TrainingRun:
         except ImportError:
             return None
         try:
-            return SummaryWriter(str(self.out))  # type: ignore[no-untyped-call]
+            return SummaryWriter(str(self.out))
         except OSError as error:
             raise ChorusError(f"{self.out}: cannot be written: {error.strerror or error}") from None
 

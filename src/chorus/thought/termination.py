@@ -31,7 +31,8 @@ class TerminationDetector:
     def settled(self, belief: Float[Tensor, "B K N V"]) -> Bool[Tensor, "B K"]:
         """Return which thoughts have no doubt left: their most uncertain cell has little entropy."""
         entropy = torch.special.entr(belief).sum(-1).amax(-1)
-        return entropy < self.config.entropy
+        settled: Tensor = entropy < self.config.entropy
+        return settled
 
     def halted(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -122,7 +122,7 @@ class Thinker:
             yield from self._answer(batch, config, None)
 
     def trace(
-        self, question: str, config: ThinkConfig | None = None, watch: "TraceWatcher | None" = None
+        self, question: str, config: ThinkConfig | None = None, watch: Callable[[Trace], None] | None = None
     ) -> tuple[Answer, Trace]:
         """Think about one question and return the answer with the record of the whole run.
 
@@ -132,7 +132,9 @@ class Thinker:
             watch: called with the trace so far after every look.
         """
         config = config or ThinkConfig()
-        trace = Trace(question=self.task.normalize(question), task=self.task.name, shape=self.task.shape)
+        trace = Trace(
+            question=self.task.normalize(question), task=self.task.name, shape=self.task.shape or (1, self.task.cells)
+        )
         recorder = _Recorder(self.task, trace, watch)
         answer = self._answer([question], config, recorder)[0]
         trace.answer, trace.halted_by, trace.steps = answer.answer, answer.halted_by, answer.steps
@@ -148,8 +150,9 @@ class Thinker:
         """
         tokens = self.tokens([question])
         given = torch.as_tensor(self.task.encode_answer(answer).astype(np.int64), device=tokens.device)[None, None]
-        with torch.inference_mode(), torch.autocast(
-            tokens.device.type, self.dtype, enabled=self.dtype != torch.float32
+        with (
+            torch.inference_mode(),
+            torch.autocast(tokens.device.type, self.dtype, enabled=self.dtype != torch.float32),
         ):
             pool = ThoughtPool.start(self.mind.encoder, tokens, 1, seed=0, dtype=self.dtype)
             states = pool.h.flatten(0, 1)
@@ -187,17 +190,10 @@ class Thinker:
         ]
 
 
-class TraceWatcher:
-    """Somebody who looks at a trace while it grows."""
-
-    def __call__(self, trace: Trace) -> None:
-        """Look at the trace; called after every new frame."""
-
-
 class _Recorder:
     """Writes what `Mind.think` shows of one problem into a trace."""
 
-    def __init__(self, task: Task, trace: Trace, watch: TraceWatcher | None) -> None:
+    def __init__(self, task: Task, trace: Trace, watch: Callable[[Trace], None] | None) -> None:
         self.task, self.trace, self.watch = task, trace, watch
         self.asked: Tensor | None = None
 
@@ -238,5 +234,5 @@ class _Recorder:
                     yield Event(step=step, kind="clone", thought=thought, parent=identity[parent])
             cell = int(verdict.cell[0, slot])
             if cell >= 0:
-                symbol = self.task.symbols[int(verdict.symbol[0, slot])]
+                symbol = self.task.output_alphabet[int(verdict.symbol[0, slot])]
                 yield Event(step=step, kind="commit", thought=thought, cell=cell, symbol=symbol)

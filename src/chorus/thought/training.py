@@ -8,7 +8,6 @@ which of these hypotheses can still be right. A thought that cannot has nothing 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chorus.errors import ChorusError, InputError
-from chorus.thought import noise
 from chorus.thought.competition import commitment
 from chorus.thought.config import from_mapping
 from chorus.thought.model import SHARE_EVERY, Mind
@@ -59,18 +57,18 @@ class TrainConfig:
     problems: int = 96
     thoughts: int = 1
     segment: int = 8
-    segments: int = 7
+    segments: int = 8
     learning_rate: float = 2e-3
     warmup: int = 100
     cooldown: float = 0.2
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
     ema: float = 0.999
-    energy_weight: float = 0.1
-    commit_after: int = 2
-    commit: float = 0.5
-    forget: float = 0.2
-    certain: float = 0.95
+    energy_weight: float = 0.5
+    commit_after: int = 3
+    commit: float = 0.3
+    forget: float = 0.15
+    certain: float = 0.9
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -176,7 +174,12 @@ class Trainer:
     """
 
     def __init__(
-        self, mind: Mind, source: Source, config: TrainConfig, dtype: torch.dtype = torch.float32, accelerator: Any = None
+        self,
+        mind: Mind,
+        source: Source,
+        config: TrainConfig,
+        dtype: torch.dtype = torch.float32,
+        accelerator: Any = None,
     ) -> None:
         self.mind, self.source, self.config, self.dtype, self.accelerator = mind, source, config, dtype, accelerator
         rank = accelerator.process_index if accelerator else 0
@@ -218,19 +221,19 @@ class Trainer:
         right = (logits.detach().argmax(-1) == target).all(-1) & viable
         per_cell = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
         cross_entropy = (per_cell * viable[:, None]).sum() / (viable.sum().clamp_min(1) * target.shape[1])
-        loss = cross_entropy + config.energy_weight * (
-            _balanced(verdicts[:, 0], viable) + _balanced(verdicts[:, 1], right)
-        )
+        truth = torch.stack([viable, right], dim=-1).float()
+        loss = cross_entropy + config.energy_weight * F.binary_cross_entropy_with_logits(verdicts, truth)
         if not torch.isfinite(loss):
             raise ChorusError(
-                f"the loss is {loss.item()} at update {self.update}; try a lower learning_rate than {config.learning_rate}"
+                f"the loss is {loss.item()} at update {self.update}; "
+                f"try a lower learning_rate than {config.learning_rate}"
             )
         self.optimizer.zero_grad(set_to_none=True)
         if self.accelerator:
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.mind.parameters(), config.gradient_clip)
         else:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(self.mind.parameters(), config.gradient_clip)
         self.optimizer.step()
         self.update += 1
@@ -353,19 +356,7 @@ class Trainer:
         return copy
 
 
-def _balanced(logits: Float[Tensor, " R"], label: Bool[Tensor, " R"]) -> Float[Tensor, ""]:
-    """Cross-entropy with both classes weighing the same (at most 5 times their number)."""
-    share = label.float().mean()
-    weight = torch.where(label, 0.5 / share.clamp_min(0.1), 0.5 / (1 - share).clamp_min(0.1))
-    return F.binary_cross_entropy_with_logits(logits, label.float(), weight=weight)
-
-
 def _balanced_accuracy(guess: Bool[Tensor, " R"], label: Bool[Tensor, " R"]) -> float:
     if label.all() or not label.any():
         return math.nan
     return 0.5 * (guess[label].float().mean() + (~guess[~label]).float().mean()).item()
-
-
-def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """Return training settings as JSON-ready values."""
-    return dataclasses.asdict(config)

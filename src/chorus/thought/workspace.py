@@ -35,9 +35,7 @@ class Workspace(nn.Module):
         read = torch.einsum("mc,bkc->bkm", self.slot_address.to(h.dtype), self.query(summary)).softmax(-1)
         return won, read
 
-    def forward(
-        self, h: Float[Tensor, "B K N S C"], belief: Float[Tensor, "B K N V"]
-    ) -> Float[Tensor, "B K N S C"]:
+    def forward(self, h: Float[Tensor, "B K N S C"], belief: Float[Tensor, "B K N V"]) -> Float[Tensor, "B K N S C"]:
         """Return what each thought hears."""
         won, read = self.weights(h)
         mixed = torch.einsum("bkm,bmj,bjnv->bknv", read, won, belief.to(h.dtype))

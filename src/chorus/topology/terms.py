@@ -234,5 +234,8 @@ Term = Strip | Cliques | Sample | Edges
 
 def unique_pairs(first: Ints, second: Ints, n: int) -> Rows:
     """Return the pairs without repeats, by first and then second, which is below n."""
-    key = np.unique(first * n + second)
-    return key // n, key % n
+    key = first * n + second
+    if not (key[1:] > key[:-1]).all():
+        key = iv.unique(key)
+        first, second = key // n, key % n
+    return first, second

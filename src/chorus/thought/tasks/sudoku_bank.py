@@ -2,18 +2,17 @@
 
 Random puzzles are rarely hard: a median minimal 9×9 puzzle takes 2 guesses, one in a hundred more than 30. They are
 made so quickly that choosing among them is the fastest way to hard ones, and keeps them unrelated to one another.
-Few givens are reached by walks through neighbouring minimal puzzles (the moves `step` and `leap` of the generator).
+Few givens are reached by walks through neighbouring minimal puzzles (`wander`).
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from chorus.thought.tasks.sudoku_generator import fill, generate, leap, minimal, reduce, step
+from chorus.thought.tasks.sudoku_generator import generate, minimal
+from chorus.thought.tasks.sudoku_moves import fill, reduce, wander
 from chorus.thought.tasks.sudoku_solver import Boards, load, search, units_of
 
 
@@ -49,14 +48,9 @@ def hard(n: int, seed: int = 0, certain: int = 40) -> tuple[Boards, Boards]:
 
 @njit(cache=True)
 def _walk(rng, pull, most, moves, puzzles, solutions):  # type: ignore[no-untyped-def]
-    """Store what one walk proposes with at most `most` givens; returns how many.
-
-    A move to more givens is accepted by the Metropolis rule for the weight exp(-pull · givens).
-    """
+    """Store what one walk comes by with at most `most` givens; returns how many."""
     units = units_of(3, 3)
     solution = np.empty(81, np.uint8)
-    values = np.empty(81, np.uint8)
-    used = np.empty(27, np.int64)
     fill(rng, units, solution)
     puzzle = solution.copy()
     givens = reduce(rng, puzzle, 81, 0, units)
@@ -64,20 +58,12 @@ def _walk(rng, pull, most, moves, puzzles, solutions):  # type: ignore[no-untype
     for _ in range(moves):
         if stored == len(puzzles):
             break
-        next_puzzle = puzzle.copy()
-        remove = 1 + (rng.random() < 0.2)
-        if rng.random() < 0.85 and step(rng, next_puzzle, solution, givens, remove, units):
-            next_givens = givens + 1 - remove
-        else:  # also where a puzzle has no near neighbour, so that no walk is stuck
-            next_givens = leap(rng, next_puzzle, solution, givens, rng.integers(2, 5), units)
-        next_givens = reduce(rng, next_puzzle, next_givens, 0, units)
-        if next_givens <= most:
-            load(next_puzzle, values, used, units)
-            search(values, used, units, 1, solutions[stored], np.empty((0, 0), np.int64))
-            puzzles[stored] = next_puzzle
+        before = puzzle.copy()
+        givens = wander(rng, puzzle, solution, givens, pull, 0, 1, units)
+        if givens <= most and not np.array_equal(puzzle, before):
+            puzzles[stored] = puzzle
+            solutions[stored] = solution
             stored += 1
-        if rng.random() < math.exp(min(0.0, pull * (givens - next_givens))):
-            puzzle, givens = next_puzzle, next_givens
     return stored
 
 
@@ -92,12 +78,14 @@ def sparse(n: int, seed: int = 0, most: int = 21, moves: int = 300) -> tuple[Boa
 
     """
     rng = np.random.default_rng(seed)
-    puzzles: NDArray[np.uint8] = np.zeros((n, 81), np.uint8)
-    solutions: NDArray[np.uint8] = np.zeros((n, 81), np.uint8)
-    made = 0
-    while made < n:
-        made += _walk(rng, rng.uniform(1.0, 4.0), most, moves, puzzles[made:], solutions[made:])
-    return puzzles, solutions
+    found: dict[bytes, Boards] = {}  # a walk comes by the same puzzle more than once
+    puzzles, solutions = np.zeros((2, moves, 81), np.uint8)
+    while len(found) < n:
+        stored = _walk(rng, rng.uniform(1.0, 4.0), most, moves, puzzles, solutions)
+        for puzzle, solution in zip(puzzles[:stored], solutions[:stored], strict=True):
+            found[puzzle.tobytes()] = np.stack([puzzle, solution])
+    pairs = np.array(list(found.values())[:n], np.uint8).reshape(n, 2, 81)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def training_bank(

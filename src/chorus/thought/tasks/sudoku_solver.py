@@ -3,6 +3,9 @@
 Boards are uint8 vectors of cells, row by row; 0 is a blank. With boxes of `box_height` rows and `box_width` columns a
 board has side n = box_height * box_width: 3 × 3 gives 9×9, 2 × 3 gives 6×6 and 2 × 2 gives 4×4. A candidate set is a
 bit mask in which bit d - 1 stands for the digit d. Nothing here is random and nothing is shared between calls.
+
+Compiled code is cached beside each module, and a cache is renewed only when its own module changes: after an edit here
+or in `sudoku_moves`, delete `__pycache__/*.nb*`, or the modules that call it go on with what they compiled before.
 """
 
 from __future__ import annotations

@@ -129,8 +129,8 @@ class Task:
 
     def _indices(self, text: str, index: dict[str, int], alphabet: str, what: str) -> Indices:
         if len(text) != self.cells and not (self.pad and len(text) < self.cells):
-            most = "at most " if self.pad else ""
-            raise InputError(f"a {what} of {self.name} has {most}{self.cells} characters; got {len(text)}")
+            most = "up to " if self.pad else ""
+            raise InputError(f"the {what} has {len(text)} characters; {self.name} has {most}{self.cells}")
         text = text.ljust(self.cells, self.pad) if self.pad else text
         try:
             return np.array([index[character] for character in text], np.uint8)

@@ -36,7 +36,12 @@ def write_pairs(pairs: Iterable[tuple[str, str]], out: Path | None) -> None:
 
     """
     if out is None:
-        _write(pairs, sys.stdout)
+        try:
+            _write(pairs, sys.stdout)
+        except BrokenPipeError:  # the reader has had enough; no failure of ours
+            raise
+        except OSError as error:
+            raise ChorusError(f"standard output: writing failed: {error.strerror}") from None
         return
     part = out.with_name(out.name + ".part")
     try:
@@ -54,6 +59,11 @@ def write_pairs(pairs: Iterable[tuple[str, str]], out: Path | None) -> None:
 
 
 def _write(pairs: Iterable[tuple[str, str]], stream: TextIO) -> None:
+    pairs = iter(pairs)
+    first = next(pairs, None)  # before the header, so that nothing is written when the very first cannot be made
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("question", "answer"))
-    writer.writerows(pairs)
+    if first is not None:
+        writer.writerow(first)
+        writer.writerows(pairs)
+    stream.flush()

@@ -1,0 +1,239 @@
+"""`chorus mesh`: found a mesh, run its nodes, ask it, and check what it says it said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chorus.errors import ChorusError, InputError
+
+app = typer.Typer(help="Run many minds as one mesh, and prove what it said.", no_args_is_help=True)
+log_app = typer.Typer(help="Look into the committed log, check it, prove an entry.", no_args_is_help=True)
+app.add_typer(log_app, name="log")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="A node's configuration file.")]
+
+
+@app.command()
+def keygen(path: Annotated[Path, typer.Argument(help="Where to write the private key (mode 600).")]) -> None:
+    """Make a node's key and print its public half."""
+    from chorus.mesh.identity import Key
+
+    key = Key.generate()
+    key.save(path)
+    typer.echo(key.public.hex())
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where to write keys and configurations.")],
+    nodes: Annotated[int, typer.Option(help="How many nodes, all on this host.", min=1, max=64)] = 3,
+    member: Annotated[str, typer.Option(help="What thinks in every node: sudoku, thought or chat.")] = "sudoku",
+    topology: Annotated[str, typer.Option(help="Who reads whose proposals.")] = "full()",
+    founder: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PUBLIC_KEY of a founder whose key you have not got; writes configurations only."),
+    ] = None,
+) -> None:
+    """Found a mesh: its genesis, and a configuration for each node."""
+    from chorus.mesh.config import check_reach, public_key, readers_of
+    from chorus.mesh.founding import found, found_here, member_lines, names_for
+
+    lines = member_lines(member)
+    readers = readers_of(topology, "--topology")
+    if founder:
+        founders = {}
+        for given in founder:
+            name, _, key = given.partition("=")
+            founders[name] = public_key(key)
+        check_reach(readers, tuple(sorted(founders.values())), "--topology")
+        directory.mkdir(parents=True, exist_ok=True)
+        written = found(directory, founders, own=set(founders), member=lines, topology=topology)
+    else:
+        check_reach(readers, tuple(bytes([i]) for i in range(nodes)), "--topology")
+        written = found_here(directory, names_for(nodes), member=lines, topology=topology)
+    for path in written:
+        typer.echo(path)
+
+
+@app.command()
+def node(config: ConfigOption) -> None:
+    """Run a node until it is stopped (Ctrl-C, SIGTERM)."""
+    from chorus.mesh.assemble import run
+
+    run(config)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    config: ConfigOption,
+    budget: Annotated[int, typer.Option(help="Tokens each member may spend.", min=1)] = 100_000,
+    patience: Annotated[float, typer.Option(help="Seconds each member waits.", min=0.01, max=86400.0)] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")] = False,
+) -> None:
+    """Ask the mesh through a running node: tentative tokens on stderr, the committed answer on stdout."""
+    from chorus.mesh.config import load
+    from chorus.mesh.control import request
+
+    settings = load(config)
+    closed: dict[str, Any] = {}
+    wait = patience + 60.0
+    for event in request(settings.control_path, wait, op="ask", question=question, budget=budget, patience=patience):
+        if as_json:
+            typer.echo(json.dumps(event))
+        elif event["event"] == "said":
+            typer.echo(f"{event['who']}: {event['text']}", err=True)
+        if event["event"] == "closed":
+            closed = event
+    if not closed:
+        raise ChorusError("the node stopped before the round was over; the question is on its disk and not lost")
+    if closed["outcome"] != "accepted":
+        raise ChorusError(f"no answer: the round is {closed['outcome']} (entry {closed['place']})")
+    if not as_json:
+        typer.echo(closed["answer"])
+        typer.echo(
+            f"committed at entry {closed['place']}: by {closed['author']}, {closed['approvals']} approvals, "
+            f"score {closed['score']:.2f}",
+            err=True,
+        )
+
+
+@app.command()
+def solve(
+    file: Annotated[Path, typer.Argument(help="Questions: JSON lines, CSV, or one a line.")],
+    config: ConfigOption,
+    limit: Annotated[int, typer.Option(help="How many to ask; 0 for all.", min=0)] = 0,
+    parallel: Annotated[int, typer.Option(help="Rounds open at a time.", min=1, max=64)] = 4,
+    patience: Annotated[float, typer.Option(help="Seconds each member waits.", min=0.01, max=86400.0)] = 30.0,
+) -> None:
+    """Ask the mesh every question of a file; print one line of JSON for each."""
+    from chorus.mesh.config import load
+    from chorus.mesh.questions import read_questions
+    from chorus.mesh.solving import solve_all
+
+    settings = load(config)
+    questions = read_questions(file)[: limit or None]
+    accepted = right = known = 0
+    for question, closed in solve_all(settings, questions, parallel, patience):
+        accepted += closed["outcome"] == "accepted"
+        known += question.answer is not None
+        right += question.answer is not None and closed.get("answer") == question.answer
+        typer.echo(json.dumps(closed))
+    rights = f", {right} of {known} as the file says" if known else ""
+    typer.echo(f"{accepted} of {len(questions)} answered{rights}", err=True)
+    if accepted < len(questions):
+        raise ChorusError(f"{len(questions) - accepted} questions got no accepted answer")
+
+
+@app.command()
+def status(config: ConfigOption, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show how a running node is."""
+    from chorus.mesh.config import load
+    from chorus.mesh.control import request
+
+    told = next(iter(request(load(config).control_path, op="status")))
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+        return
+    head = told["committed"]
+    typer.echo(f"{told['name']}, epoch {told['epoch']}, mesh {told['genesis'][:16]}")
+    typer.echo(f"committed  {head['size']} entries, root {head['root'][:16]}")
+    typer.echo(f"tentative  {told['tentative']} entries wait for the log")
+    typer.echo(f"log        {told['log']}")
+    typer.echo(f"disk       {told['disk']}")
+    typer.echo(f"rounds     {', '.join(f'{count} {word}' for word, count in told['rounds'].items())}")
+    for what in ("dropped", "void"):
+        counts = ", ".join(f"{count} {word}" for word, count in told[what].items())
+        typer.echo(f"{what:<10} {counts or 'none'}")
+    typer.echo(f"members    {len(told['members'])}, majority {told['quorum']}")
+    for member in told["members"]:
+        heard = "never heard" if member["heard"] is None else f"heard {member['heard']:.1f} s ago"
+        typer.echo(f"  {member['name']:<12} {heard:<18} committed {member['committed'] or 0}")
+
+
+@log_app.command("show")
+def log_show(
+    config: ConfigOption,
+    last: Annotated[int, typer.Option(help="How many entries from the end; 0 for all.", min=0)] = 20,
+) -> None:
+    """Print the transcript, one line an entry."""
+    from chorus.mesh.config import load
+    from chorus.mesh.transcript import lines
+
+    for line in lines(load(config), last):
+        typer.echo(line)
+
+
+@log_app.command("verify")
+def log_verify(
+    config: ConfigOption,
+    proof: Annotated[Path | None, typer.Option(help="Check this proof instead of the log.")] = None,
+    head: Annotated[Path | None, typer.Option(help="A signed head that the log must contain.")] = None,
+    every_signature: Annotated[bool, typer.Option("--every-signature", help="Check each signature anew.")] = False,
+) -> None:
+    """Check the log against the pinned genesis, this node's journal, and signed heads."""
+    from chorus.mesh.config import load
+    from chorus.mesh.heads import check_proof
+    from chorus.mesh.transcript import audit_log, read_json
+
+    settings = load(config)
+    if proof is not None:
+        try:
+            typer.echo(check_proof(read_json(proof), settings.genesis))
+        except InputError as error:
+            raise ChorusError(f"{proof}: {error}") from error
+        return
+    report = audit_log(settings, head, every_signature)
+    for finding in report.findings:
+        typer.echo(finding)
+    rate = report.size / max(report.seconds, 1e-9)
+    typer.echo(
+        f"{report.size} entries, root {report.root.hex()[:16]}, {report.signatures} signatures checked one by one, "
+        f"{rate:,.0f} entries/s",
+        err=True,
+    )
+    if not report.ok:
+        raise ChorusError("the log is not what was committed")
+
+
+@log_app.command("prove")
+def log_prove(config: ConfigOption, entry: Annotated[int, typer.Option(help="Its place in the transcript.")]) -> None:
+    """Print a proof, as JSON, that an entry is in the log; `log verify --proof` checks it."""
+    from chorus.mesh.config import load
+    from chorus.mesh.transcript import proof_of
+
+    typer.echo(json.dumps(proof_of(load(config), entry), indent=2))
+
+
+@log_app.command("head")
+def log_head(config: ConfigOption) -> None:
+    """Print this node's signed head of the log, for somebody else to keep."""
+    from chorus.mesh.config import load
+    from chorus.mesh.transcript import head_of
+
+    typer.echo(json.dumps(head_of(load(config)), indent=2))
+
+
+@app.command()
+def demo(
+    nodes: Annotated[int, typer.Option(help="How many processes.", min=1, max=17)] = 5,
+    kill: Annotated[int, typer.Option(help="How many are killed and come back.", min=0)] = 1,
+    seconds: Annotated[float, typer.Option(help="How long questions are asked.", min=3.0)] = 20.0,
+    member: Annotated[str, typer.Option(help="What thinks: sudoku (exact search) or thought (the model).")] = "sudoku",
+    puzzles: Annotated[Path | None, typer.Option(help="A file of questions instead of generated Sudokus.")] = None,
+) -> None:
+    """Watch separate processes solve puzzles together while some of them are killed and come back."""
+    from rich.console import Console
+
+    from chorus.mesh.demo import Demonstration, questions_for
+    from chorus.mesh.founding import member_lines
+
+    if kill * 2 >= nodes and kill:
+        raise InputError(f"--kill {kill} of {nodes} nodes leaves no majority: nothing would be committed meanwhile")
+    lines = member_lines(member, pace=0.01)
+    if not Demonstration(nodes, kill, seconds, questions_for(puzzles), lines).run(Console()):
+        raise ChorusError("the demonstration did not keep what the mesh promises")

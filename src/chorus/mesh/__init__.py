@@ -1,0 +1,1 @@
+"""Many minds: clocks, journal, ordered log, bus, votes, Merkle proofs, artifacts, members."""

@@ -1,0 +1,67 @@
+"""From a configuration to a running node."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chorus.mesh.bus import SocketBus
+from chorus.mesh.config import Config, check_reach, load
+from chorus.mesh.control import ControlServer
+from chorus.mesh.core import Node
+from chorus.mesh.fold import Fold
+from chorus.mesh.journal import Journal
+from chorus.mesh.log import SqliteLog
+from chorus.mesh.member import Member
+from chorus.mesh.members import from_config
+from chorus.mesh.runtime import Runtime
+
+
+def assemble(config: Config, member: Member | None = None) -> Runtime:
+    """Open everything a node needs; raises `InputError` naming what cannot be opened.
+
+    Must be called in a running event loop. `member` replaces the one the configuration names.
+    """
+    key = config.key()
+    genesis = config.genesis
+    readers = config.readers()
+    check_reach(readers, genesis.members, f"{config.path}: mesh.topology")
+    member = member or from_config(config.member, str(config.path))
+    journal = Journal(config.at(config.node.journal), genesis.hash, key.public)
+    log = SqliteLog(config.log_path)
+    bus = SocketBus(config.bus_path, config.node.name)
+    node = Node(
+        key,
+        Fold(genesis),
+        journal.recover(),
+        now=time.monotonic(),
+        readers=readers,
+        limits=config.node_limits(),
+    )
+    return Runtime(node, journal, log, bus, member)
+
+
+async def serve(config: Config, ready: Callable[[Runtime], None] | None = None) -> None:
+    """Run a node until it is told to stop (SIGINT, SIGTERM); raises `ChorusError` when it has to stop by itself."""
+    runtime = assemble(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, runtime.stop)
+    control = ControlServer(runtime, config.control_path, config.node.name, config.names())
+    async with control.serving():
+        if ready is not None:
+            ready(runtime)
+        await runtime.run()
+
+
+def run(path: Path) -> None:
+    """Read a configuration and run its node in this process; what `chorus mesh node` does."""
+    config = load(path)
+
+    def ready(_: Runtime) -> None:
+        print(f"{config.node.name} is running in the mesh {config.genesis.hash.hex()[:16]}", flush=True)
+
+    asyncio.run(serve(config, ready))

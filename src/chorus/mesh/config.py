@@ -1,0 +1,239 @@
+"""A node's configuration: a TOML file that pins the mesh it belongs to.
+
+The genesis hash, the founders' keys and the nonce all stand in this file, and must agree. Nothing about who may
+speak is ever read from the log. A wrong key or value is reported with the file and the line it stands on.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from chorus.errors import InputError
+from chorus.mesh.deliberation import Readers, everyone
+from chorus.mesh.identity import HASH, Genesis, Key
+from chorus.mesh.limits import Limits
+
+Hex = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class NodeTable(_Strict, frozen=True, kw_only=True):
+    """`[node]`: this node. Paths are relative to the file."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    key: str
+    journal: str
+
+
+class MeshTable(_Strict, frozen=True, kw_only=True):
+    """`[mesh]`: what this node belongs to."""
+
+    genesis: Hex
+    nonce: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2}){1,64}$")]
+    founders: dict[str, Hex]
+    log: str = "sqlite:mesh.log"
+    bus: str = "local:bus"
+    artifacts: str = "artifacts"
+    topology: str = "full()"
+
+
+class LimitsTable(_Strict, frozen=True, kw_only=True):
+    """`[limits]`: paces and bounds; see `Limits`."""
+
+    poll: Annotated[float, Meta(gt=0)] = Limits.poll
+    heartbeat: Annotated[float, Meta(gt=0)] = Limits.heartbeat
+    flush: Annotated[float, Meta(gt=0)] = Limits.flush
+    retry: Annotated[float, Meta(gt=0)] = Limits.retry
+    retry_most: Annotated[float, Meta(gt=0)] = Limits.retry_most
+    proposals: Annotated[int, Meta(ge=1)] = Limits.proposals
+    judgements: Annotated[int, Meta(ge=1)] = Limits.judgements
+    outbox: Annotated[int, Meta(ge=1)] = Limits.outbox
+    rate: Annotated[float, Meta(gt=0)] = Limits.rate
+
+
+class _File(_Strict, frozen=True, kw_only=True):
+    node: NodeTable
+    mesh: MeshTable
+    member: dict[str, Any]
+    limits: LimitsTable = LimitsTable()
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole file; `member` is read by the kind of member it names."""
+
+    path: Path
+    node: NodeTable
+    mesh: MeshTable
+    member: dict[str, Any]
+    limits: LimitsTable
+
+    @property
+    def genesis(self) -> Genesis:
+        """The founding that this file pins."""
+        return Genesis.of([bytes.fromhex(key) for key in self.mesh.founders.values()], bytes.fromhex(self.mesh.nonce))
+
+    def at(self, path: str) -> Path:
+        """Return a path of this file, relative to the file itself."""
+        return self.path.parent / Path(path).expanduser()
+
+    @property
+    def log_path(self) -> Path:
+        """The file of the embedded log."""
+        return self.at(_after("sqlite:", self.mesh.log, f"{self.path}: mesh.log"))
+
+    @property
+    def bus_path(self) -> Path:
+        """The directory of the local bus."""
+        return self.at(_after("local:", self.mesh.bus, f"{self.path}: mesh.bus"))
+
+    @property
+    def control_path(self) -> Path:
+        """The socket through which the command line talks to this node while it runs."""
+        return self.at(self.node.journal + ".ctl")
+
+    def key(self) -> Key:
+        """Load the node's key, which must be the founder's of the same name or none's at all."""
+        key = Key.load(self.at(self.node.key))
+        expected = self.mesh.founders.get(self.node.name)
+        if expected is not None and bytes.fromhex(expected) != key.public:
+            raise InputError(
+                f"{self.path}: {self.node.key} is not the key that mesh.founders has for {self.node.name!r}"
+            )
+        return key
+
+    def names(self) -> dict[bytes, str]:
+        """Return the founders' names by public key, for people to read."""
+        return {bytes.fromhex(key): name for name, key in self.mesh.founders.items()}
+
+    def readers(self) -> Readers:
+        """Return who reads whose proposals, from the topology."""
+        return readers_of(self.mesh.topology, f"{self.path}: mesh.topology")
+
+    def node_limits(self) -> Limits:
+        """Return the limits."""
+        return Limits(**msgspec.structs.asdict(self.limits))
+
+
+def load(path: Path) -> Config:
+    """Read a configuration.
+
+    Raises `InputError` with file and line for what is not TOML, an unknown or missing key, a value of the wrong kind,
+    or founders and nonce that do not make the pinned genesis.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the configuration ({error})") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: {error}") from error
+    try:
+        file = msgspec.convert(data, _File)
+    except msgspec.ValidationError as error:
+        raise InputError(_place(path, text, str(error))) from error
+    config = Config(path, file.node, file.mesh, file.member, file.limits)
+    genesis = config.genesis.hash
+    if genesis.hex() != config.mesh.genesis.lower():
+        raise InputError(
+            f"{path}:{_line(text, 'mesh', 'genesis')}: the founders and the nonce of this file make the genesis "
+            f"{genesis.hex()}, not the one pinned here; one of them was changed"
+        )
+    return config
+
+
+def readers_of(spec: str, where: str) -> Readers:
+    """Return who reads whose proposals under a topology's text form, over the members sorted by key."""
+    if spec == "full()":
+        return everyone
+    from chorus.topology import parse
+
+    try:
+        topology = parse(spec)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+    def readers(members: tuple[bytes, ...]) -> dict[bytes, frozenset[bytes]]:
+        count = len(members)
+        return {
+            member: frozenset(members[int(j)] for j in topology.neighbors(i, 0, count))
+            for i, member in enumerate(members)
+        }
+
+    return readers
+
+
+def check_reach(readers: Readers, members: tuple[bytes, ...], where: str) -> None:
+    """Raise `InputError` when no member's proposals are read by a majority: nothing could ever be accepted."""
+    reads = readers(members)
+    quorum = len(members) // 2 + 1
+    reach = max(len({m for m in members if author in reads[m]} | {author}) for author in members)
+    if reach < quorum:
+        raise InputError(
+            f"{where}: at most {reach} members read the same proposal, and {quorum} of {len(members)} must approve it: "
+            "nothing could ever be accepted"
+        )
+
+
+def _after(prefix: str, spec: str, where: str) -> str:
+    kind, _, rest = spec.partition(":")
+    if f"{kind}:" != prefix or not rest:
+        raise InputError(f"{where}: {spec!r} is not known here; expected {prefix}PATH")
+    return rest
+
+
+def _place(path: Path, text: str, problem: str) -> str:
+    """Turn msgspec's `… - at `$.node.name`` into file, line and words."""
+    message, _, at = problem.partition(" - at ")
+    steps = re.findall(r"[A-Za-z_][\w-]*", at.strip("`").removeprefix("$")) if at else []
+    field = re.search(r"unknown field `([^`]+)`", message)
+    if field:
+        table, name = ".".join(steps), field.group(1)
+        what = f"[{table}] has no key {name!r}" if table else f"no table or key {name!r} is known"
+        return f"{path}:{_line(text, table, name)}: {what}"
+    missing = re.search(r"missing required field `([^`]+)`", message)
+    if missing:
+        table = ".".join(steps)
+        return (
+            f"{path}:{_line(text, table, '')}: {'[' + table + ']' if table else 'the file'} needs {missing.group(1)!r}"
+        )
+    table, name = (".".join(steps[:-1]), steps[-1]) if steps else ("", "")
+    return f"{path}:{_line(text, table, name)}: {'.'.join(steps)}: {message}"
+
+
+def _line(text: str, table: str, key: str) -> int:
+    """Return the line on which a key of a table stands; the table's own line when there is no such key."""
+    current, found = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        if header:
+            current = header.group(1)
+            if current == (f"{table}.{key}" if table else key):
+                return number
+            if current == table:
+                found = number
+        elif current == table and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return number
+    return found
+
+
+def public_key(text: str) -> bytes:
+    """Read a public key given as 64 hexadecimal digits."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != HASH:
+        raise InputError(f"{text!r} is not a public key: {2 * HASH} hexadecimal digits, as `chorus mesh keygen` prints")
+    return key

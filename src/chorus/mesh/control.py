@@ -1,0 +1,202 @@
+"""How the command line talks to a running node: one JSON request a connection, answered by lines of JSON.
+
+The socket lies beside the journal, for the node's owner only (mode 600).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chorus.errors import ChorusError, InputError
+from chorus.mesh.effects import Alarm, Closed, Committed, Said
+from chorus.mesh.entries import MAX_TEXT
+from chorus.mesh.rounds import Round
+from chorus.mesh.runtime import Event, Runtime
+
+_MOST = 1 << 20  # bytes of a request
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client wants."""
+
+    op: str  # ask, status, watch
+    question: str = ""
+    budget: int = 100_000
+    patience: float = 30.0
+
+
+class ControlServer:
+    """Serves one node's control socket."""
+
+    def __init__(self, runtime: Runtime, path: Path, name: str, names: dict[bytes, str]) -> None:
+        self._runtime = runtime
+        self._path = path
+        self._name = name
+        self._names = names
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve while the block runs."""
+        if len(os.fsencode(self._path)) > 100:
+            raise InputError(f"{self._path}: too long a path for a socket (over 100 bytes); keep the node elsewhere")
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._path))
+        self._path.chmod(0o600)  # before anybody can connect: nothing listens yet
+        server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MOST)
+        try:
+            yield
+        finally:
+            server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = msgspec.json.decode(await reader.readline(), type=Request)
+            async for reply in self._answer(request):
+                writer.write(msgspec.json.encode(reply) + b"\n")
+                await writer.drain()
+        except (ChorusError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                writer.write(msgspec.json.encode({"event": "error", "text": str(error)}) + b"\n")
+        except OSError:  # the client has gone
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, request: Request) -> AsyncIterator[dict[str, Any]]:
+        if request.op == "status":
+            yield status(self._runtime, self._name, self._names)
+        elif request.op == "ask":
+            if not 0 < len(request.question) <= MAX_TEXT or request.budget < 1 or not 0 < request.patience <= 86400:
+                raise InputError(
+                    f"a question has 1 to {MAX_TEXT} characters, a budget at least 1 token, patience ends after a day"
+                )
+            with self._runtime.watching() as feed:
+                round_ = self._runtime.ask(request.question, request.budget, request.patience)
+                yield {"event": "asked", "round": round_.hex()}
+                async for event in feed:
+                    told = self.describe(event)
+                    if told.get("round") == round_.hex():
+                        yield told
+                        if isinstance(event, Closed):
+                            return
+        elif request.op == "watch":
+            with self._runtime.watching() as feed:
+                async for event in feed:
+                    yield self.describe(event)
+        else:
+            raise InputError(f"no request is called {request.op!r}")
+
+    def describe(self, event: Event) -> dict[str, Any]:
+        """Tell an event in words and hexadecimal digits."""
+        if isinstance(event, Said):
+            who = self._names.get(event.author, event.author.hex()[:8])
+            return {"event": "said", "round": event.round.hex(), "who": who, "offset": event.offset, "text": event.text}
+        if isinstance(event, Committed):
+            entry = event.entry
+            round_ = getattr(entry.payload, "round", b"") or event.id
+            return {
+                "event": "committed",
+                "round": round_.hex(),
+                "place": event.index,
+                "who": self._names.get(entry.author, entry.author.hex()[:8]),
+                "kind": type(entry.payload).__name__.lower(),
+                "note": event.note,
+            }
+        if isinstance(event, Closed):
+            return {"event": "closed", **describe_round(self._runtime.node.fold.rounds[event.round], self._names)}
+        assert isinstance(event, Alarm)
+        return {"event": "alarm", "text": event.text}
+
+
+def describe_round(round_: Round, names: dict[bytes, str]) -> dict[str, Any]:
+    """Tell what became of a round."""
+    chosen = round_.chosen()
+    told: dict[str, Any] = {
+        "round": round_.id.hex(),
+        "question": round_.question,
+        "outcome": round_.outcome,
+        "place": round_.closed,
+        "proposals": len(round_.candidates),
+    }
+    if chosen is not None:
+        votes = list(chosen.votes.values())
+        told |= {
+            "answer": chosen.answer,
+            "author": names.get(chosen.author, chosen.author.hex()[:8]),
+            "score": chosen.judgement(),
+            "energy": chosen.energy,
+            "approvals": 1 + sum(approve for approve, _ in votes),
+            "accepted_at": chosen.accepted,
+        }
+    return told
+
+
+def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, Any]:
+    """Tell how a node is."""
+    node = runtime.node
+    fold = node.fold
+    now = time.monotonic()
+    outcomes = Counter(round_.outcome for round_ in fold.rounds.values())
+    members = []
+    for member in sorted(fold.members):
+        peer = node.peers.get(member)
+        members.append(
+            {
+                "name": names.get(member, member.hex()[:8]),
+                "key": member.hex(),
+                "heard": 0.0 if member == node.me else (None if peer is None else round(now - peer.heard, 2)),
+                "committed": fold.size if member == node.me else (peer.size if peer else None),
+                "tentative": len(node.outbox) if member == node.me else (peer.tentative if peer else None),
+            }
+        )
+    return {
+        "name": name,
+        "genesis": fold.genesis.hash.hex(),
+        "epoch": fold.epoch,
+        "quorum": fold.quorum,
+        "members": members,
+        "committed": {"size": fold.size, "root": fold.tree.root().hex()},
+        "tentative": len(node.outbox) + len(node.scribe),
+        "log": node.tail.trouble or "fine",
+        "disk": node.scribe.trouble or "fine",
+        "rounds": {"open": len(fold.open), **{k: v for k, v in sorted(outcomes.items()) if k != "open"}},
+        "calls": len(node.deliberation.running),
+        "dropped": dict(node.gate.dropped),
+        "void": dict(fold.voids),
+        "names": {k: {"digest": digest.hex(), "size": size} for k, (digest, size) in fold.names.items()},
+    }
+
+
+def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator[dict[str, Any]]:
+    """Send a request to a running node and yield its replies.
+
+    Raises `ChorusError` when no node runs there or it reports an error.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            raise ChorusError(f"{path}: no node is running here; start it with `chorus mesh node`") from error
+        connection.sendall(msgspec.json.encode(Request(**fields)) + b"\n")
+        try:
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    reply: dict[str, Any] = msgspec.json.decode(line)
+                    if reply.get("event") == "error":
+                        raise ChorusError(reply["text"])
+                    yield reply
+        except (TimeoutError, ConnectionError) as error:
+            raise ChorusError(f"{path}: the node stopped answering") from error

@@ -1,0 +1,264 @@
+"""The demonstration: a mesh of separate processes solves puzzles while nodes are killed and come back."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from chorus.errors import ChorusError
+from chorus.mesh.config import Config, load
+from chorus.mesh.control import request
+from chorus.mesh.founding import found_here, names_for
+from chorus.mesh.heads import open_head
+from chorus.mesh.members.sudoku import puzzle
+from chorus.mesh.questions import Question, read_questions
+from chorus.mesh.verification import Report, audit, read_journal, read_log
+
+
+@dataclass
+class Seen:
+    """What the view shows of one node."""
+
+    config: Config
+    process: subprocess.Popen[bytes] | None = None
+    status: dict[str, Any] = field(default_factory=dict)
+    writing: str = ""
+    tokens: int = 0
+    kills: int = 0
+
+
+class Demonstration:
+    """A mesh of `nodes` processes in a directory of its own.
+
+    Args:
+        nodes: how many.
+        kill: how many of them are killed with SIGKILL at a third of the time, and started again at two thirds.
+        seconds: how long questions are asked.
+        questions: what is asked, in turn, as long as the time lasts.
+        member: the lines of the nodes' `[member]` tables.
+
+    """
+
+    def __init__(self, nodes: int, kill: int, seconds: float, questions: list[Question], member: str) -> None:
+        self.seconds = seconds
+        self.kill = kill
+        self.outcomes: Counter[str] = Counter()
+        self.right = 0
+        self.recent: deque[dict[str, Any]] = deque(maxlen=6)
+        self.log: list[str] = []
+        self._questions: Iterator[Question] = itertools.cycle(questions)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._stop_asking = threading.Event()
+        self.directory = Path(tempfile.mkdtemp(prefix="chorus-mesh-"))
+        self.nodes = [Seen(load(path)) for path in found_here(self.directory, names_for(nodes), member=member)]
+
+    def run(self, console: Console) -> bool:
+        """Play it; return whether everything that was promised held."""
+        threads: list[threading.Thread] = []
+        try:
+            for seen in self.nodes:
+                self._start(seen)
+            self._wait_until_up()
+            for seen in self.nodes:
+                threads.append(threading.Thread(target=self._follow, args=(seen,), daemon=True))
+            threads += [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(2)]
+            for thread in threads:
+                thread.start()
+            with Live(get_renderable=self._view, console=console, refresh_per_second=8) as live:
+                self._play(live)
+            agreed = self._settle()
+        finally:
+            self._over.set()
+            for seen in self.nodes:
+                if seen.process is not None:
+                    seen.process.terminate()
+            for seen in self.nodes:
+                if seen.process is not None:
+                    seen.process.wait(10)
+        return self._summary(console, agreed)
+
+    def _play(self, live: Live) -> None:
+        started = time.monotonic()
+        victims = self.nodes[len(self.nodes) - self.kill :] if self.kill else []
+        killed = back = False
+        while (elapsed := time.monotonic() - started) < self.seconds:
+            if victims and not killed and elapsed > self.seconds / 3:
+                killed = True
+                for seen in victims:
+                    self._kill(seen)
+            if killed and not back and elapsed > 2 * self.seconds / 3:
+                back = True
+                for seen in victims:
+                    self._start(seen)
+                    self._tell(f"{seen.config.node.name} is started again")
+            while self.log:  # above the live tables, so that what happened stays readable
+                live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}")
+            for seen in self.nodes:
+                self._look(seen)
+            time.sleep(0.1)
+        self._stop_asking.set()
+
+    def _start(self, seen: Seen) -> None:
+        command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", str(seen.config.path)]
+        with (self.directory / f"{seen.config.node.name}.out").open("ab") as output:
+            seen.process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+
+    def _kill(self, seen: Seen) -> None:
+        assert seen.process is not None
+        seen.process.send_signal(signal.SIGKILL)
+        seen.process.wait()
+        seen.process, seen.status, seen.writing = None, {}, ""
+        seen.kills += 1
+        self._tell(f"{seen.config.node.name} is killed (SIGKILL)")
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + 60
+        while not all(self._look(seen) for seen in self.nodes):
+            for seen in self.nodes:
+                if seen.process is not None and seen.process.poll() is not None:
+                    words = (self.directory / f"{seen.config.node.name}.out").read_text().strip()
+                    raise ChorusError(f"node {seen.config.node.name} did not start: {words}")
+            if time.monotonic() > deadline:
+                raise ChorusError("the nodes did not start within 60 s")
+            time.sleep(0.1)
+
+    def _look(self, seen: Seen) -> bool:
+        if seen.process is None:
+            return False
+        try:
+            seen.status = next(iter(request(seen.config.control_path, 2.0, op="status")))
+        except (ChorusError, StopIteration):
+            seen.status = {}
+        return bool(seen.status)
+
+    def _follow(self, seen: Seen) -> None:
+        """Keep up with what a node's own member writes, as long as there is such a node."""
+        name = seen.config.node.name
+        while not self._over.is_set():
+            try:
+                for event in request(seen.config.control_path, None, op="watch"):
+                    if event["event"] == "said" and event["who"] == name:
+                        seen.writing = (seen.writing + event["text"])[-27:] if event["offset"] else event["text"]
+                        seen.tokens += 1
+            except ChorusError:
+                pass
+            self._over.wait(0.2)
+
+    def _ask(self, number: int) -> None:
+        """Ask one question after the other, of whichever node is there."""
+        turn = number
+        while not self._stop_asking.is_set():
+            turn += 1
+            seen = self.nodes[turn % len(self.nodes)]
+            if not seen.status:
+                time.sleep(0.02)
+                continue
+            with self._lock:
+                question = next(self._questions)
+            try:
+                told = list(request(seen.config.control_path, 40.0, op="ask", question=question.text, patience=10.0))
+            except ChorusError as error:
+                self.outcomes["asker cut off"] += 1
+                self._tell(f"asking {seen.config.node.name}: {error}")
+                continue
+            closed = next((event for event in told if event["event"] == "closed"), None)
+            if closed is None:  # the asker died with the question on its disk; whoever lives may finish it
+                self.outcomes["asker cut off"] += 1
+                continue
+            self.outcomes[closed["outcome"]] += 1
+            self.right += question.answer is not None and closed.get("answer") == question.answer
+            self.recent.append(closed)
+            self._tell(
+                f"entry {closed['place']}: {closed['outcome']}, by {closed.get('author', '-')}, "
+                f"{closed.get('approvals', 0)} of {len(self.nodes)} approve"
+            )
+
+    def _tell(self, line: str) -> None:
+        self.log.append(line)
+        del self.log[:-50]
+
+    def _settle(self) -> bool:
+        """Wait until every node is at the same committed head; say whether that came to be."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            up = [self._look(seen) for seen in self.nodes]
+            roots = {seen.status["committed"]["root"] for seen in self.nodes if seen.status}
+            waiting = any(seen.status["tentative"] for seen in self.nodes if seen.status)
+            if all(up) and len(roots) == 1 and not waiting:
+                return True
+            time.sleep(0.2)
+        return False
+
+    def _view(self) -> Group:
+        table = Table(title="mesh")
+        for column in ("node", "state", "committed head", "waiting", "hears", "writing, tentative"):
+            table.add_column(column, no_wrap=True)
+        for seen in self.nodes:
+            status = seen.status
+            if not status:
+                table.add_row(seen.config.node.name, Text("down", style="red"), "", "", "", "")
+                continue
+            head = status["committed"]
+            heard = sum(1 for m in status["members"] if m["heard"] is not None and m["heard"] < 2)
+            table.add_row(
+                seen.config.node.name,
+                Text("up again" if seen.kills else "up", style="green"),
+                f"{head['size']:>5} {head['root'][:8]}",
+                str(status["tentative"]),
+                f"{heard} of {len(self.nodes)}",
+                seen.writing,
+            )
+        rounds = Table(title="rounds")
+        for column in ("entry", "outcome", "by", "score", "approve", "answer"):
+            rounds.add_column(column, no_wrap=True)
+        for closed in self.recent:
+            rounds.add_row(
+                str(closed["place"]),
+                closed["outcome"],
+                closed.get("author", ""),
+                f"{closed['score']:.2f}" if "score" in closed else "",
+                f"{closed['approvals']} of {len(self.nodes)}" if "approvals" in closed else "",
+                closed.get("answer", "")[:27],
+            )
+        return Group(table, rounds, Text(", ".join(f"{n} rounds {word}" for word, n in self.outcomes.items())))
+
+    def _summary(self, console: Console, agreed: bool) -> bool:
+        config = self.nodes[0].config
+        reports: list[Report] = []
+        for seen in self.nodes:
+            journal = seen.config.at(seen.config.node.journal)
+            heads = [open_head(head, config.genesis) for head in read_journal(journal, "head")]
+            leaves = read_journal(journal, "leaf")
+            reports.append(audit(lambda: read_log(config.log_path), config.genesis, heads=heads, leaves=leaves))
+        console.print(", ".join(f"{count} rounds {word}" for word, count in self.outcomes.items()))
+        tokens = sum(seen.tokens for seen in self.nodes)
+        console.print(f"{reports[0].size} entries committed, {tokens} pieces streamed, in {self.seconds:.0f} s")
+        console.print("every node ended at the same head" if agreed else "the nodes did NOT end at the same head")
+        for report, seen in zip(reports, self.nodes, strict=True):
+            for finding in report.findings:
+                console.print(f"against {seen.config.node.name}'s journal: {finding}")
+        if all(report.ok for report in reports):
+            console.print(f"the log holds all that any of the {len(reports)} journals remembers")
+        console.print(f"kept in {self.directory}")
+        return agreed and all(report.ok for report in reports) and self.outcomes["accepted"] > 0
+
+
+def questions_for(path: Path | None) -> list[Question]:
+    """Return the questions of a file, or Sudokus generated for the occasion."""
+    return read_questions(path) if path is not None else [Question(puzzle(seed), None) for seed in range(40)]

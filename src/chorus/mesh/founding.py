@@ -1,0 +1,118 @@
+"""Founding a mesh: keys, the genesis, and a configuration for every node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chorus.errors import InputError
+from chorus.mesh.identity import Genesis, Key
+
+_NAMES = (
+    "ana",
+    "ben",
+    "cem",
+    "dia",
+    "eli",
+    "fay",
+    "gus",
+    "hal",
+    "ivy",
+    "jon",
+    "kim",
+    "leo",
+    "mia",
+    "ned",
+    "ola",
+    "pia",
+)
+
+
+def names_for(count: int) -> list[str]:
+    """Return names for nodes nobody has named.
+
+    >>> names_for(3), names_for(18)[-1]
+    (['ana', 'ben', 'cem'], 'ben2')
+    """
+    return [_NAMES[i % len(_NAMES)] + (str(i // len(_NAMES) + 1) if i >= len(_NAMES) else "") for i in range(count)]
+
+
+def member_lines(kind: str, pace: float = 0.0) -> str:
+    """Return the lines of a `[member]` table of one kind, to start from.
+
+    >>> member_lines("sudoku")
+    'kind = "sudoku"'
+    """
+    if kind == "sudoku":
+        return 'kind = "sudoku"' + (f"\npace = {pace}" if pace else "")
+    if kind == "thought":
+        return 'kind = "thought"'
+    if kind == "chat":
+        return 'kind = "chat"\nurl = "http://127.0.0.1:8000/v1"\nmodel = "default"\nkey_env = ""'
+    raise InputError(f"{kind!r} is no kind of member; expected sudoku, thought or chat")
+
+
+def found(
+    directory: Path,
+    founders: dict[str, bytes],
+    *,
+    own: set[str],
+    member: str = 'kind = "sudoku"',
+    topology: str = "full()",
+) -> list[Path]:
+    """Write a configuration for each of this host's nodes and return their paths.
+
+    Args:
+        directory: where to write; made if absent.
+        founders: public keys by name.
+        own: the names whose nodes run on this host.
+        member: the lines of the `[member]` table.
+        topology: who reads whose proposals.
+
+    """
+    genesis = Genesis.of(founders.values())
+    lines = "\n".join(f'"{name}" = "{key.hex()}"' for name, key in founders.items())
+    written = []
+    for name in sorted(own):
+        path = directory / f"{name}.toml"
+        text = f"""[node]
+name = "{name}"
+key = "{name}.key"
+journal = "{name}.journal"
+
+[mesh]
+# The genesis is pinned here and nowhere else: compare it with your peers' by other means than this mesh.
+genesis = "{genesis.hash.hex()}"
+nonce = "{genesis.nonce.hex()}"
+log = "sqlite:mesh.log"
+bus = "local:bus"
+topology = "{topology}"
+
+[mesh.founders]
+{lines}
+
+[member]
+{member}
+"""
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError as error:
+            raise InputError(f"{path}: exists already; found a mesh in a directory of its own") from error
+        written.append(path)
+    return written
+
+
+def found_here(directory: Path, names: list[str], *, member: str, topology: str = "full()") -> list[Path]:
+    """Make keys and configurations for a mesh whose nodes all run on this host."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        os.chmod(directory, 0o700)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot found a mesh here ({error.strerror})") from error
+    founders = {}
+    for name in names:
+        key = Key.generate()
+        key.save(directory / f"{name}.key")
+        founders[name] = key.public
+    return found(directory, founders, own=set(names), member=member, topology=topology)

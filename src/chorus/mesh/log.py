@@ -1,0 +1,148 @@
+"""The door to the commit plane: an ordered log that everyone reads alike.
+
+`OrderedLog` is all the mesh asks of an engine. It must never lose or reorder what a reading has returned. It may
+store what it said it could not, store a record twice, or store part of a batch: the fold sees to that. A time-out is
+`Unknown`, never "failed".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from chorus.errors import ChorusError, InputError
+from chorus.mesh.merkle import leaf_hash
+
+T = TypeVar("T")
+
+
+class Unknown(NamedTuple):
+    """The records may be in the log, now or later, or not; and why that is not known."""
+
+    reason: str
+
+
+class LogUnavailableError(ChorusError):
+    """The log could not be read now."""
+
+
+class OrderedLog(Protocol):
+    """An append-only sequence of records, agreed upon by everyone who reads it."""
+
+    async def append(self, records: Sequence[bytes]) -> int | Unknown:
+        """Append records in this order; return the position of the last, once it is durable."""
+
+    async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` records after a position (0: from the start); raises `LogUnavailableError`."""
+
+    async def watch(self, after: int) -> None:
+        """Return once there may be a record after this position."""
+
+    async def members(self) -> list[str]:
+        """Return the engine's own replicas, for people to look at."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class SqliteLog:
+    """The embedded log: one SQLite file shared by the processes of one host, WAL, synchronous=FULL.
+
+    Args:
+        path: the file; made if absent.
+        timeout: seconds an append waits for other writers before its outcome is `Unknown`.
+        watch_every: seconds between looks at whether another process has written.
+
+    >>> import tempfile
+    >>> async def example():
+    ...     log = SqliteLog(Path(tempfile.mkdtemp()) / "mesh.log")
+    ...     await log.append([b"one", b"two", b"one"])
+    ...     return await log.read(after=1, limit=10)
+    >>> asyncio.run(example())
+    [(2, b'two')]
+
+    """
+
+    def __init__(self, path: Path, timeout: float = 2.0, watch_every: float = 0.004) -> None:
+        self.path = path
+        self._watch_every = watch_every
+        # Writing may block for as long as `timeout`; reading must not wait for it.
+        self._writing = ThreadPoolExecutor(1, "log-append")
+        self._reading = ThreadPoolExecutor(1, "log-read")
+        try:
+            self._writer = self._open(timeout)
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute("PRAGMA synchronous=FULL")
+            self._writer.execute(
+                "CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, leaf BLOB UNIQUE, record BLOB NOT NULL)"
+            )
+            self._reader = self._open(timeout)
+            self._watcher = self._open(0.0)
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: cannot open the log ({error})") from error
+        self._version = -1
+
+    def _open(self, timeout: float) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=timeout, check_same_thread=False)
+
+    async def append(self, records: Sequence[bytes]) -> int | Unknown:
+        """Append records in one transaction; a record that is there already keeps its place."""
+        return await self._in(self._writing, lambda: self._append(records))
+
+    def _append(self, records: Sequence[bytes]) -> int | Unknown:
+        db = self._writer
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(
+                "INSERT INTO log (leaf, record) VALUES (?, ?) ON CONFLICT (leaf) DO NOTHING",
+                [(leaf_hash(record), record) for record in records],
+            )
+            last = db.execute("SELECT max(position) FROM log").fetchone()[0]
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            return Unknown(str(error))
+        return int(last or 0)
+
+    async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` records after a position."""
+        return await self._in(self._reading, lambda: self._read(after, limit))
+
+    def _read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        query = "SELECT position, record FROM log WHERE position > ? ORDER BY position LIMIT ?"
+        try:
+            return self._reader.execute(query, (after, limit)).fetchall()
+        except sqlite3.Error as error:
+            raise LogUnavailableError(f"{self.path}: {error}") from error
+
+    async def watch(self, after: int) -> None:
+        """Return once this or another process has written since the last look."""
+        while True:
+            try:
+                version = int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error:
+                version = self._version
+            if version != self._version:
+                self._version = version
+                return
+            await asyncio.sleep(self._watch_every)
+
+    async def members(self) -> list[str]:
+        """Return the one file."""
+        return [str(self.path)]
+
+    async def close(self) -> None:
+        """Wait for what is under way, then close the file."""
+        for pool in (self._writing, self._reading):
+            pool.shutdown(wait=True)
+        for db in (self._writer, self._reader, self._watcher):
+            db.close()
+
+    @staticmethod
+    async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)

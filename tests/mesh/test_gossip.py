@@ -1,0 +1,166 @@
+"""What comes over the bus is taken once, from members only, and whatever else it is cannot harm."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import chorus
+from chorus.mesh.core import Node
+from chorus.mesh.entries import Ask, Entry, Vote, seal
+from chorus.mesh.fold import LEAP, Fold
+from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Entries, Gate, Heartbeat, Tokens
+from chorus.mesh.identity import Genesis
+from chorus.mesh.limits import Limits, Recovered
+from chorus.mesh.simulation.world import CheapKey
+
+ANA, BEN, STRANGER = (CheapKey(name) for name in (b"ana", b"ben", b"stranger"))
+GENESIS = Genesis.of([ANA.public, BEN.public], b"gossip")
+MEMBERS = frozenset(GENESIS.members)
+BEAT = Heartbeat(0, bytes(32), 0, 0)
+
+
+def gate(key: CheapKey, boot: int = 1, mesh: bytes = GENESIS.hash) -> Gate:
+    return Gate(key, mesh, boot, CheapKey.verify)
+
+
+def node() -> Node:
+    return Node(ANA, Fold(GENESIS, CheapKey.verify), Recovered(boot=1), verify=CheapKey.verify, rng=random.Random(0))
+
+
+def test_a_message_is_taken_once_in_any_order() -> None:
+    ana, ben = gate(ANA), gate(BEN)
+    sealed = [ben.seal(BEAT, 0) for _ in range(50)]
+    order = random.Random(1).sample(sealed * 2, 100)
+    assert sum(ana.open(data, MEMBERS, 0, 0.0) is not None for data in order) == 50
+    assert ana.dropped == {"replayed": 50}
+
+
+def test_messages_of_an_earlier_life_are_replays() -> None:
+    ana = gate(ANA)
+    old, new = gate(BEN, boot=1).seal(BEAT, 0), gate(BEN, boot=2).seal(BEAT, 0)
+    assert ana.open(new, MEMBERS, 0, 0.0) is not None
+    assert ana.open(old, MEMBERS, 0, 0.0) is None
+
+
+def test_what_is_older_than_the_window_is_a_replay() -> None:
+    ana, ben = gate(ANA), gate(BEN)
+    sealed = [ben.seal(BEAT, 0) for _ in range(WINDOW + 1)]
+    assert ana.open(sealed[-1], MEMBERS, 0, 0.0) is not None
+    assert ana.open(sealed[0], MEMBERS, 0, 0.0) is None
+    assert ana.open(sealed[1], MEMBERS, 0, 0.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "malformed"),
+        (bytes(MAX_MESSAGE + 1), "oversized"),
+        (bytes(64) + gate(BEN).seal(BEAT, 0)[64:], "signature"),
+        (gate(BEN).seal(BEAT, 0)[:-1], "malformed"),
+        (gate(STRANGER).seal(BEAT, 0), "not a member"),
+        (gate(BEN, mesh=bytes(32)).seal(BEAT, 0), "genesis"),
+        (gate(ANA).seal(BEAT, 0), "echo"),
+        (gate(BEN).seal(BEAT, 2 * LEAP), "clock"),
+    ],
+)
+def test_what_is_wrong_is_counted_and_dropped(data: bytes, reason: str) -> None:
+    n = node()
+    n.received(0.0, data)
+    assert n.gate.dropped == {reason: 1}
+    n.received(0.0, gate(BEN).seal(BEAT, 0))
+    assert BEN.public in n.peers  # and the next true message is heard
+
+
+def test_a_flood_is_cut_and_others_are_heard() -> None:
+    third = CheapKey(b"third")
+    members = MEMBERS | {third.public}
+    ana, ben = Gate(ANA, GENESIS.hash, 1, CheapKey.verify, rate=100), gate(BEN)
+    taken = sum(ana.open(ben.seal(BEAT, 0), members, 0, now=i / 10_000) is not None for i in range(10_000))
+    assert taken == pytest.approx(200 + 100, abs=2)  # the burst, and a second's worth
+    assert ana.dropped["flood"] == 10_000 - taken
+    assert ana.open(gate(third).seal(BEAT, 0), members, 0, 1.0) is not None
+
+
+def test_entries_on_the_way_are_judged_one_by_one() -> None:
+    def entry(key: CheapKey, payload: object, **changes: object) -> bytes:
+        fields = {"mesh": GENESIS.hash, "author": key.public, "seq": 0, "clock": 1, "parents": (), "payload": payload}
+        return seal(Entry(**{**fields, **changes}), key)  # type: ignore[arg-type]
+
+    ask = Ask("?", 1, 1.0)
+    records = (
+        b"x",
+        entry(BEN, ask, mesh=bytes(32)),
+        entry(STRANGER, ask),
+        entry(BEN, Vote(bytes(32), True, 1.0, 7)),
+        entry(BEN, ask, clock=2 * LEAP),
+        bytes(64) + entry(BEN, ask)[64:],
+        entry(BEN, ask),
+    )
+    n = node()
+    n.received(0.0, gate(BEN).seal(Entries(records), 0))
+    reasons = ("malformed", "genesis", "not a member", "epoch", "clock", "signature")
+    assert n.gate.dropped == {f"entry: {reason}": 1 for reason in reasons}
+    assert len(n.deliberation.locals) == 1  # the good one is thought about
+
+
+def test_the_future_does_not_stop_the_clock() -> None:
+    n = node()
+    for boot in range(1, 200):  # as far ahead as is taken, again and again
+        n.received(0.0, gate(BEN, boot).seal(BEAT, LEAP // 2))
+    n.ask(0.0, "?", 10, 1.0)
+    persist = n.take_effects()
+    n.persisted(0.0)
+    assert persist
+    record = next(iter(n.outbox.values()))
+    assert Fold(GENESIS, CheapKey.verify).apply(record)._fields[0] == "place"  # applied, not void
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=400), st.booleans())
+def test_no_bytes_stop_a_node(body: bytes, signed: bool) -> None:
+    n = node()
+    n.received(0.0, (BEN.sign(b"chorus mesh message\0" + body) if signed else b"") + body)
+    assert n.gate.dropped.total() == 1
+    n.tick(1.0)
+
+
+@settings(max_examples=300)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=40) | st.text(),
+        lambda inner: st.lists(inner, max_size=7),
+        max_leaves=20,
+    )
+)
+def test_no_structure_from_a_member_stops_a_node(message: object) -> None:
+    """A member whose program is wrong: everything about the envelope is right, but what is in it."""
+    n = node()
+    body = msgspec.msgpack.encode([GENESIS.hash, BEN.public, 1, 0, 5, message])
+    n.received(0.0, BEN.sign(b"chorus mesh message\0" + body) + body)
+    n.received(0.0, gate(BEN, boot=2).seal(Tokens(bytes(32), 0, "x"), 1))
+    n.tick(1.0)
+    assert BEN.public in n.peers
+
+
+def test_coverage_guided_fuzzing_finds_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    command = [sys.executable, str(Path(__file__).with_name("fuzz_messages.py")), "-runs=20000", "-seed=1"]
+    source = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
+    result = subprocess.run(command, cwd=tmp_path, env=source, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "Done 20000 runs" in result.stderr
+
+
+def test_limits_are_what_the_gate_gets() -> None:
+    n = Node(ANA, Fold(GENESIS, CheapKey.verify), limits=Limits(rate=1.0), verify=CheapKey.verify)
+    ben = gate(BEN)
+    for _ in range(10):
+        n.received(0.0, ben.seal(BEAT, 0))
+    assert n.gate.dropped["flood"] == 8
