@@ -424,8 +424,8 @@ def main() -> None:
         (
             "split-brain, 12 → 0 a year",
             f"{brains['schedules in which replicas differ: committing on acknowledgement']} → "
-            f"{brains['schedules in which replicas differ: the mesh']} of {brains['simulated schedules of faults']:.0f} "
-            "simulated schedules of faults; years cannot be measured",
+            f"{brains['schedules in which replicas differ: the mesh']} of "
+            f"{brains['simulated schedules of faults']:.0f} simulated schedules of faults; years cannot be measured",
         ),
     ]
     for claim, measured in rows:
