@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
-from chorus.cli import mesh
+from chorus.cli import dynamics, mesh
+from chorus.cli.audit import app as audit_app
+from chorus.cli.circuits import circuits
 from chorus.cli.evaluate import evaluate
 from chorus.cli.generate import generate
 from chorus.cli.info import info
 from chorus.cli.think import think
+from chorus.cli.topology import topology
 from chorus.cli.train import train
 from chorus.errors import ChorusError, InputError
 
@@ -39,11 +42,15 @@ def _root(
     pass
 
 
+app.add_typer(audit_app)
 app.command()(think)
 app.command()(train)
 app.command(name="eval")(evaluate)
 app.command()(generate)
 app.command()(info)
+app.add_typer(dynamics.app, name="dynamics")
+app.command()(topology)
+app.command()(circuits)
 app.add_typer(mesh.app, name="mesh")
 
 

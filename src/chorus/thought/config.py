@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-import numpy as np
-
 from chorus.errors import InputError
 from chorus.thought.tasks import Task
 from chorus.topology import parse
@@ -48,6 +46,8 @@ class MindConfig:
         value_channels: width of a value, per head (and per symbol).
         hidden: width of the feed-forward layer.
         slots: workspace slots; 0 builds a mind without a workspace.
+        processor: "recurrent", or "oscillatory" for cells that are coupled oscillators.
+        oscillator_dims: D, dimensions of an oscillator's sphere; only the oscillatory processor uses it.
 
     Raises:
         InputError: a size that is not positive, a relation that does not parse, `kept` of the wrong length.
@@ -69,6 +69,8 @@ class MindConfig:
     value_channels: int = 16
     hidden: int = 128
     slots: int = 1
+    processor: str = "recurrent"
+    oscillator_dims: int = 4
 
     def __post_init__(self) -> None:
         for name in (
@@ -90,6 +92,13 @@ class MindConfig:
             raise InputError(
                 f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question "
                 f"symbol; got {list(self.kept)}"
+            )
+        if self.processor not in ("recurrent", "oscillatory"):
+            raise InputError(f"processor must be recurrent or oscillatory; got {self.processor!r}")
+        if self.processor == "oscillatory" and (self.oscillator_dims < 2 or self.channels % self.oscillator_dims):
+            raise InputError(
+                f"oscillators of {self.oscillator_dims} dimensions do not divide {self.channels} channels; "
+                f"oscillator_dims must be 2 or more and a divisor of channels"
             )
         if not self.relations:
             raise InputError("a mind needs at least one relation; full() lets every cell read every cell")
@@ -117,7 +126,7 @@ class MindConfig:
             "cells": task.cells,
             "input_size": len(task.input_alphabet),
             "output_size": len(task.output_alphabet),
-            "kept": [int(k) for k in task.givens(np.arange(len(task.input_alphabet), dtype=np.uint8))],
+            "kept": list(task.kept),
             "relations": list(task.relations),
             "interchangeable": task.interchangeable,
             "positions": task.relations == ("full()",),
@@ -137,20 +146,24 @@ class CompetitionConfig:
     Args:
         every: steps between two rounds.
         start: first step at which a round may happen.
-        kill_below: a thought whose probability of still being right falls below this is killed.
+        margin: a thought whose energy is this much (in nats) above the best of its pool is killed.
+        kill_below: so is one whose probability of still being right falls below this.
         restart: share of killed thoughts that start again from the uncommitted state instead of cloning a survivor.
         certain: a cell whose best symbol has at least this probability is settled and is not committed.
     """
 
     every: int = 12
     start: int = 24
-    kill_below: float = 0.5
+    margin: float = 1.0
+    kill_below: float = 0.05
     restart: float = 0.2
     certain: float = 0.9
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.start < 0:
             raise InputError(f"competition needs every >= 1 and start >= 0; got every={self.every}, start={self.start}")
+        if not self.margin > 0:
+            raise InputError(f"competition: margin must be above 0 nats; got {self.margin}")
         for name in ("kill_below", "restart", "certain"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"competition: {name} is a share between 0 and 1; got {getattr(self, name)}")
@@ -170,7 +183,7 @@ class TerminationConfig:
 
     every: int = 4
     fixed_point: float = 1e-3
-    entropy: float = 0.05
+    entropy: float = 0.25
     agreement: float = 0.75
     confidence: float = 0.98
 

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "R N"], given: Int[Tensor, "R N"]) -> Float[Tensor, "R N S C"]:
         """Return the context of rows whose question is `tokens` and whose cells are fixed to `given` (-1: open)."""
-        context = self.token(self.look[tokens]).unsqueeze(2)
+        context: Tensor = self.token(self.look[tokens]).unsqueeze(2)
         if self.config.interchangeable:
             symbol = torch.arange(self.config.output_size, device=given.device)
             here = given.unsqueeze(-1)

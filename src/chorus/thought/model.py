@@ -21,6 +21,7 @@ from chorus.thought.config import MindConfig, TerminationConfig, ThinkConfig
 from chorus.thought.decoder import Decoder
 from chorus.thought.encoder import Encoder
 from chorus.thought.energy import EnergyHead
+from chorus.thought.oscillatory import OscillatoryProcessor
 from chorus.thought.pool import ThoughtPool
 from chorus.thought.processor import RecurrentProcessor
 from chorus.thought.rates import Rates
@@ -89,7 +90,9 @@ class Mind(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.processor = RecurrentProcessor(config)
+        self.processor: RecurrentProcessor | OscillatoryProcessor = (
+            RecurrentProcessor(config) if config.processor == "recurrent" else OscillatoryProcessor(config)
+        )
         self.workspace = Workspace(config) if config.slots else None
         self.energy = EnergyHead(config)
         self.decoder = Decoder(config)

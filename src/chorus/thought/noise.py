@@ -45,4 +45,5 @@ def uniform(key: Int[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"]:
 
 def normal(key: Int[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"]:
     """Draw n standard normal float32 numbers for every key, by inversion."""
-    return torch.erfinv(2 * uniform(key, n) - 1) * 2.0**0.5
+    draw: Tensor = torch.erfinv(2 * uniform(key, n) - 1) * 2.0**0.5
+    return draw

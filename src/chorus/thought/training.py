@@ -57,18 +57,18 @@ class TrainConfig:
     problems: int = 96
     thoughts: int = 1
     segment: int = 8
-    segments: int = 7
+    segments: int = 8
     learning_rate: float = 2e-3
     warmup: int = 100
     cooldown: float = 0.2
     weight_decay: float = 0.05
     gradient_clip: float = 1.0
     ema: float = 0.999
-    energy_weight: float = 0.1
-    commit_after: int = 2
-    commit: float = 0.5
-    forget: float = 0.2
-    certain: float = 0.95
+    energy_weight: float = 0.5
+    commit_after: int = 3
+    commit: float = 0.3
+    forget: float = 0.15
+    certain: float = 0.9
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -221,9 +221,8 @@ class Trainer:
         right = (logits.detach().argmax(-1) == target).all(-1) & viable
         per_cell = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
         cross_entropy = (per_cell * viable[:, None]).sum() / (viable.sum().clamp_min(1) * target.shape[1])
-        loss = cross_entropy + config.energy_weight * (
-            _balanced(verdicts[:, 0], viable) + _balanced(verdicts[:, 1], right)
-        )
+        truth = torch.stack([viable, right], dim=-1).float()
+        loss = cross_entropy + config.energy_weight * F.binary_cross_entropy_with_logits(verdicts, truth)
         if not torch.isfinite(loss):
             raise ChorusError(
                 f"the loss is {loss.item()} at update {self.update}; "
@@ -355,13 +354,6 @@ class Trainer:
         copy = Mind(self.mind.config).to(self.device)
         copy.load_state_dict(self.average)
         return copy
-
-
-def _balanced(logits: Float[Tensor, " R"], label: Bool[Tensor, " R"]) -> Float[Tensor, ""]:
-    """Cross-entropy with both classes weighing the same (at most 5 times their number)."""
-    share = label.float().mean()
-    weight = torch.where(label, 0.5 / share.clamp_min(0.1), 0.5 / (1 - share).clamp_min(0.1))
-    return F.binary_cross_entropy_with_logits(logits, label.float(), weight=weight)
 
 
 def _balanced_accuracy(guess: Bool[Tensor, " R"], label: Bool[Tensor, " R"]) -> float:

@@ -5,6 +5,9 @@
 array([ 0,  1,  2,  3, 45, 46])
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chorus.topology.convert import from_flash, from_hf, from_networkx
 from chorus.topology.parser import parse
 from chorus.topology.patterns import (
@@ -28,16 +31,45 @@ from chorus.topology.patterns import (
     sliding_window,
     star,
 )
-from chorus.topology.plan import Plan, plan
 from chorus.topology.topology import Topology
 
+if TYPE_CHECKING:
+    from chorus.topology.analysis import Analysis, analyze
+    from chorus.topology.cuts import Separation, separation
+    from chorus.topology.paths import count_paths, path_counts
+    from chorus.topology.planning import Plan, plan
+    from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
+
+# Loaded when first asked for: who only needs the language imports it in a tenth of a second.
+_LATER = {
+    "ActorSet": "reach",
+    "Analysis": "analysis",
+    "Coverage": "reach",
+    "Plan": "planning",
+    "Separation": "cuts",
+    "analyze": "analysis",
+    "count_paths": "paths",
+    "coverage": "reach",
+    "path_counts": "paths",
+    "plan": "planning",
+    "receptive_field": "reach",
+    "separation": "cuts",
+}
+
 __all__ = [
+    "ActorSet",
+    "Analysis",
+    "Coverage",
     "Plan",
+    "Separation",
     "Topology",
+    "analyze",
     "boxes",
     "causal",
     "columns",
     "complete",
+    "count_paths",
+    "coverage",
     "dilated",
     "from_flash",
     "from_hf",
@@ -49,13 +81,26 @@ __all__ = [
     "lattice",
     "logarithmic",
     "parse",
+    "path_counts",
     "per_layer",
     "plan",
     "power",
     "random",
+    "receptive_field",
     "ring",
     "rows",
+    "separation",
     "sink_tokens",
     "sliding_window",
     "star",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

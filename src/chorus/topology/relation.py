@@ -44,8 +44,24 @@ class Relation:
         """The pairs of the strips, each in exactly one strip."""
         found: list[Strip] = []
         for strip in self.strips:
-            found += _subtract([strip], found)
+            found += subtract_strips([strip], found)
         return found
+
+    @cached_property
+    def causal_only(self) -> bool:
+        """Whether no actor reads a later one."""
+        for strip in self.strips:
+            ahead = iv.clip(strip.offsets, 1 - self.n, 0)
+            if len(ahead) and Strip(self.n, ahead, strip.readers, strip.reads).count():
+                return False
+        for term in self.others:
+            if isinstance(term, Edges):
+                t, s = term.pairs()
+                if (s > t).any():
+                    return False
+            elif not (isinstance(term, Sample) and term.causal):
+                return False
+        return True
 
     # What actors read
 
@@ -62,6 +78,16 @@ class Relation:
         for term in (*self.strips, *self.others):
             found |= term.image(actors)
         return found
+
+    def pairs_of(self, actors: Ints) -> Rows:
+        """Every pair that one of the actors reads, as readers and reads."""
+        step = max(1, len(next(self.blocks())))
+        parts = []
+        for i in range(0, len(actors), step):
+            which, reads = self.rows(actors[i : i + step])
+            parts.append((actors[i : i + step][which], reads))
+        empty = np.empty(0, np.int64)
+        return np.concatenate([empty, *[p[0] for p in parts]]), np.concatenate([empty, *[p[1] for p in parts]])
 
     def blocks(self) -> Iterator[Ints]:
         """All actors, in blocks whose rows together are a bounded amount of work."""
@@ -127,7 +153,7 @@ class Relation:
         return Relation(self.n, tuple(terms))
 
     def __sub__(self, other: Relation) -> Relation:
-        strips = _subtract(self.strips, other.strips)
+        strips = subtract_strips(self.strips, other.strips)
         terms: list[Term] = [*strips]
         if other.others and strips:
             rest = Relation(self.n, tuple(strips))
@@ -213,7 +239,7 @@ def _meet(a: Strip, b: Strip) -> Strip | None:
     return Strip(a.n, offsets, readers, reads) if len(offsets) and len(readers) and len(reads) else None
 
 
-def _subtract(strips: list[Strip], gone: list[Strip]) -> list[Strip]:
+def subtract_strips(strips: list[Strip], gone: list[Strip]) -> list[Strip]:
     """Return the pairs of the strips that no strip of `gone` holds; disjoint if the strips are."""
     for b in gone:
         left: list[Strip] = []

@@ -1,0 +1,209 @@
+"""Attention over a topology: check what was given, choose an executor, run it.
+
+Letters: B batch, H query heads, G key heads, Q queries, T actors (keys), D features, E features of a value.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from chorus.attention.general import ProgramAttention
+from chorus.attention.planning import compile_program
+from chorus.attention.program import Program
+from chorus.attention.reference import reference
+from chorus.attention.scores import Dot, Score, parse_score
+from chorus.attention.select import Select, Soft, parse_select
+from chorus.attention.softmax import ProgramSoftmax
+from chorus.errors import InputError
+from chorus.topology import Topology, full, parse
+
+EXECUTORS = ("auto", "reference", "tiles", "diagonals", "flex")
+REFERENCE_LIMIT = 1 << 28  # pairs that the dense definition may hold per head
+
+
+def attend(
+    q: Float[Tensor, "B H Q D"],
+    k: Float[Tensor, "B G T D"],
+    v: Float[Tensor, "B G T E"],
+    topology: Topology | str | None = None,
+    *,
+    layer: int = 0,
+    first: int = 0,
+    actors: int | None = None,
+    score: str | Score = Dot(),  # noqa: B008 - frozen
+    select: str | Select = Soft(),  # noqa: B008 - frozen
+    executor: str = "auto",
+) -> Float[Tensor, "B H Q E"]:
+    """Attend over a topology: outₜ = Σ wₜₛ vₛ over the s that t reads, with w = select(score(qₜ, kₛ)).
+
+    Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes the speed and the
+    rounding, never the meaning; `docs/attention.md` says which is fast when.
+
+    Args:
+        q: queries, of actors first to first + Q − 1; query head h reads key head h // (H/G).
+        k: keys of all T actors, G dividing H.
+        v: values of all T actors.
+        topology: who reads whom, as a Topology or its text; None is `full()`, which any Q may read.
+        layer: the layer of a scheduled topology.
+        first: the first actor that q holds, for decoding the last rows of a longer sequence.
+        actors: of how many actors the topology is, when k holds only the first T of them; T when None.
+        score: "dot" (scaled by 1/√D), "cosine", "gaussian", "laplace", with a parameter as in "gaussian(0.5)".
+        select: "soft", "hard", "sparsemax", "entmax" or "top_k(8)".
+        executor: "auto", "reference" (dense, the definition), "tiles", "diagonals", or "flex" (CUDA).
+
+    Raises InputError when shapes, dtypes or devices do not fit, when the topology is one of another number of actors,
+    when an input on the CPU holds NaN or infinity, and when an executor cannot serve, with the reason.
+
+    >>> x = torch.randn(1, 2, 300, 16)
+    >>> attend(x, x, x, "sliding_window(32) | sink_tokens(4)").shape
+    torch.Size([1, 2, 300, 16])
+
+    """
+    topology = parse(topology) if isinstance(topology, str) else topology
+    score, select = parse_score(score), parse_select(select)
+    _check(q, k, v, topology, first, actors, executor)
+    if executor == "flex":
+        from chorus.attention.flex import flex
+
+        return flex(q, k, v, topology or full(), layer, first, score, select, actors)
+    if executor == "reference" or topology is None:
+        return _dense(q, k, v, topology, layer, first, actors, score, select)
+    if executor == "auto" and q.shape[2] == 1:
+        return _one_row(q, k, v, topology, layer, first, actors, score, select)
+    if executor == "auto" and _flex_is_faster(q, k, v, first, score, select, actors):
+        from chorus.attention.flex import flex
+
+        return flex(q, k, v, topology, layer, first, score, select, actors)
+    program = compile_program(topology, k.shape[2], layer, first, executor, actors)
+    return run(q, k, v, program, score, select)
+
+
+def run(
+    q: Float[Tensor, "B H Q D"],
+    k: Float[Tensor, "B G T D"],
+    v: Float[Tensor, "B G T E"],
+    program: Program,
+    score: Score,
+    select: Select,
+) -> Float[Tensor, "B H Q E"]:
+    """Run a program: a score that is a dot product in disguise, under a softmax, takes the path made for it."""
+    batch, heads, queries, _ = q.shape
+    kind = torch.promote_types(q.dtype, torch.float32)
+    dot = score.as_dot(q.to(kind), k.to(kind))
+    left, right, scale = dot if dot is not None else (q.to(kind), k.to(kind), 1.0)
+    groups = batch * k.shape[1]
+    folded = (
+        left.reshape(groups, heads // k.shape[1], queries, left.shape[-1]).contiguous(),
+        right.reshape(groups, k.shape[2], right.shape[-1]).contiguous(),
+        v.to(kind).reshape(groups, k.shape[2], v.shape[-1]).contiguous(),
+    )
+    program = program.to(q.device)
+    out: Tensor
+    if dot is not None and isinstance(select, Soft):
+        out = ProgramSoftmax.apply(*folded, program, scale)  # type: ignore[no-untyped-call]
+    else:
+        out = ProgramAttention.apply(*folded, program, Dot(scale) if dot is not None else score, select)  # type: ignore[no-untyped-call]
+    return out.view(batch, heads, queries, v.shape[-1]).to(q.dtype)
+
+
+def _dense(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    topology: Topology | None,
+    layer: int,
+    first: int,
+    actors: int | None,
+    score: Score,
+    select: Select,
+) -> Tensor:
+    """Run the definition; with everything readable under dot product and softmax, PyTorch has it built in."""
+    if topology is None and isinstance(score, Dot) and isinstance(select, Soft):
+        return torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
+    if q.shape[2] * k.shape[2] > REFERENCE_LIMIT:
+        raise InputError(
+            f"executor reference would hold {q.shape[2] * k.shape[2]:,} pairs per head, more than {REFERENCE_LIMIT:,}: "
+            "use tiles, diagonals or auto"
+        )
+    mask = None
+    if topology is not None:
+        rows = topology.mask(actors or k.shape[2], layer)[first : k.shape[2], : k.shape[2]]
+        mask = torch.from_numpy(rows).to(q.device)
+    return reference(q, k, v, mask, score, select)
+
+
+def _one_row(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    topology: Topology,
+    layer: int,
+    row: int,
+    actors: int | None,
+    score: Score,
+    select: Select,
+) -> Tensor:
+    """Gather what one row reads; decoding asks for a row of a longer sequence each time, too fast to plan for."""
+    reads = topology.neighbors(row, layer, actors or k.shape[2])
+    reads = reads[reads < k.shape[2]]
+    if not len(reads):
+        return reference(q, k[:, :, :1], v[:, :, :1], torch.zeros(1, 1, dtype=torch.bool, device=k.device))
+    index = torch.from_numpy(reads).to(k.device)
+    return reference(q, k.index_select(2, index), v.index_select(2, index), None, score, select)
+
+
+def _flex_is_faster(
+    q: Tensor, k: Tensor, v: Tensor, first: int, score: Score, select: Select, actors: int | None
+) -> bool:
+    """On CUDA a fused kernel wins wherever it can serve."""
+    if q.device.type != "cuda":
+        return False
+    from chorus.attention.flex import why_not
+
+    return why_not(q, k, v, first, score, select, actors) is None
+
+
+def _check(
+    q: Tensor, k: Tensor, v: Tensor, topology: Topology | None, first: int, actors: int | None, executor: str
+) -> None:
+    if executor not in EXECUTORS:
+        raise InputError(f'unknown executor "{executor}": choose one of {", ".join(EXECUTORS)}')
+    if topology is not None and not isinstance(topology, Topology):
+        raise InputError(f"topology must be a Topology or its text, not {type(topology).__name__}")
+    shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
+    if q.dim() != 4 or k.dim() != 4 or v.dim() != 4:
+        raise InputError(f"attention takes (batch, heads, actors, features), not {shapes}")
+    if k.shape[:3] != v.shape[:3] or q.shape[0] != k.shape[0]:
+        raise InputError(f"batch, key heads or number of keys differ: {shapes}")
+    if q.shape[3] != k.shape[3]:
+        raise InputError(f"queries and keys differ in features: {shapes}")
+    if not k.shape[1] or q.shape[1] % k.shape[1]:
+        raise InputError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key heads evenly: {shapes}")
+    if not k.shape[2] or not q.shape[3]:
+        raise InputError(f"attention needs at least one key and one feature: {shapes}")
+    if not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
+        raise InputError(f"q, k and v need one floating dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
+    if not q.device == k.device == v.device:
+        raise InputError(f"q, k and v must be on one device, not {q.device}, {k.device}, {v.device}")
+    if topology is not None and (first < 0 or first + q.shape[2] != k.shape[2]):
+        raise InputError(
+            f"queries of actors {first} to {first + q.shape[2] - 1} do not end where the {k.shape[2]} keys do: "
+            "give a query for every actor, or first = keys - queries for the last rows only"
+        )
+    if actors is not None and actors < k.shape[2]:
+        raise InputError(f"k holds {k.shape[2]} actors, more than the {actors} of the topology")
+    if q.device.type == "cpu" and not torch.compiler.is_compiling():
+        _refuse_not_finite(q=q, k=k, v=v)
+
+
+def _refuse_not_finite(**tensors: Tensor) -> None:
+    """Raise InputError for the first NaN or infinity, looking closer only where a sum is not finite.
+
+    On an accelerator this would wait for the device, so that NaN spreads there as in any kernel.
+    """
+    for name, x in tensors.items():
+        if not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
+            where = tuple((~torch.isfinite(x)).nonzero()[0].tolist())
+            raise InputError(f"{name} holds {x[where].item()} at {where}: attention needs finite numbers")

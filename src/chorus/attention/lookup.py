@@ -1,0 +1,70 @@
+"""Attention as a differentiable dictionary, and as kernel regression."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from chorus.attention.scores import Dot, Gaussian, Score, parse_score
+from chorus.attention.select import Select, Soft, parse_select
+from chorus.errors import InputError
+
+
+def lookup(
+    queries: Float[Tensor, "*b Q D"],
+    keys: Float[Tensor, "*b K D"],
+    values: Float[Tensor, "*b K E"],
+    score: str | Score = Dot(scale=1.0),  # noqa: B008 - frozen
+    select: str | Select = Soft(),  # noqa: B008 - frozen
+) -> Float[Tensor, "*b Q E"]:
+    """Look queries up in a dictionary of keys and values, softly or hard.
+
+    With `select="hard"` this is the value of the best-matching key, as in a table; with "soft" it is a blend that a
+    gradient flows through. The order of the keys does not matter, and permuting the queries permutes the answers.
+
+    Raises InputError when shapes do not fit or the dictionary is empty.
+
+    >>> import torch
+    >>> keys = torch.eye(3)
+    >>> values = torch.tensor([[10.0], [20.0], [30.0]])
+    >>> lookup(torch.tensor([[0.1, 0.9, 0.0]]), keys, values, select="hard").tolist()
+    [[20.0]]
+    """
+    if queries.shape[-1] != keys.shape[-1] or keys.shape[:-1] != values.shape[:-1]:
+        raise InputError(
+            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values {tuple(values.shape)} do not fit: "
+            "queries and keys share their features, keys and values their number"
+        )
+    if not keys.shape[-2]:
+        raise InputError("a look-up in an empty dictionary has no answer")
+    weights = parse_select(select)(parse_score(score)(queries, keys))
+    return weights @ values
+
+
+def nadaraya_watson(
+    x: Float[Tensor, "Q D"],
+    samples: Float[Tensor, "K D"],
+    observed: Float[Tensor, "K E"],
+    bandwidth: float,
+    kernel: str = "gaussian",
+) -> Float[Tensor, "Q E"]:
+    """Estimate E[y | x] as the kernel-weighted mean of observed values (Nadaraya 1964; Watson 1964).
+
+    Args:
+        x: points to estimate at.
+        samples: points that were observed.
+        observed: what was observed there.
+        bandwidth: width of the kernel, in the units of x.
+        kernel: "gaussian", exp(−‖·‖²/2σ²), or "laplace", exp(−‖·‖₁/σ).
+
+    Raises InputError for another kernel, or a bandwidth that is not positive.
+
+    >>> import torch
+    >>> at = torch.linspace(0, 3.1, 32)[:, None]
+    >>> nadaraya_watson(torch.tensor([[1.5]]), at, at.sin(), bandwidth=0.1).round(decimals=2).item()
+    0.9900000095367432
+
+    """
+    if kernel not in ("gaussian", "laplace"):
+        raise InputError(f'kernel must be "gaussian" or "laplace", not "{kernel}"')
+    return lookup(
+        x, samples, observed, Gaussian(bandwidth) if kernel == "gaussian" else parse_score(f"laplace({bandwidth})")
+    )

@@ -1,0 +1,75 @@
+"""`chorus circuits`: what a model's attention heads compute and write."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chorus.errors import InputError
+
+
+def circuits(
+    model: Annotated[str, typer.Argument(help="A local folder or a hub id of a GPT-2- or Llama-type model.")],
+    text: Annotated[str | None, typer.Option(help="Text to measure the residual stream on.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Random tokens to measure it on when no text is given.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random tokens.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Draw shares, copying and overlaps to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every attention head's circuits: norms, copying, write share, nearest subspace, strongest source."""
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from chorus.attention.survey import draw, survey
+
+    loaded, tokenizer = _load(model, text is not None)
+    if text is not None:
+        chosen = torch.tensor([tokenizer(text)["input_ids"]])
+    else:
+        limit = getattr(loaded.config, "max_position_embeddings", tokens)
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(0, loaded.config.vocab_size, (1, min(tokens, limit)), generator=generator)
+    found = survey(loaded, chosen)
+    if plot is not None:
+        draw(found, str(plot))
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+        return
+    what = "tokens of text" if text is not None else f"random tokens (seed {seed})"
+    typer.echo(
+        f"{model}: {len(found.heads)} heads of {found.head_width} features in a stream of {found.width}. "
+        f"On {found.tokens} {what} the stream has effective rank {found.stream_rank:.1f} "
+        f"of at most {min(found.tokens, found.width)}, and heads wrote {found.heads_share:.1%} of it."
+    )
+    table = Table("head", "‖QK‖", "‖OV‖", "copying", "share", "nearest writer", "overlap", "reads most from", "score")
+    for head in found.heads:
+        source = "–" if head.source is None else f"{head.source[0]}.{head.source[1]} as {head.kind}"
+        table.add_row(
+            f"{head.layer}.{head.head}", f"{head.qk_norm:.2f}", f"{head.ov_norm:.2f}", f"{head.copying:+.2f}",
+            f"{head.share:+.2%}", f"{head.nearest[0]}.{head.nearest[1]}", f"{head.overlap:.3f}", source,
+            "–" if head.source is None else f"{head.composition:.3f}",
+        )  # fmt: skip
+    Console().print(table)
+    typer.echo(
+        f"Two random subspaces overlap by {found.head_width / found.width:.3f}; "
+        f"random circuits compose by about {found.width**-0.5:.3f}."
+    )
+
+
+def _load(name: str, with_tokenizer: bool) -> tuple[Any, Any]:
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise InputError('reading models needs transformers: pip install "the-chorus[hf]"') from error
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name)
+        model.requires_grad_(False).train(False)
+        return model, AutoTokenizer.from_pretrained(name) if with_tokenizer else None
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{name}: no model could be loaded from there ({reason})") from error

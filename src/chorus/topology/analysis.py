@@ -1,0 +1,175 @@
+"""Everything that can be said of a topology before anything runs: reach, cost, thinnest place, name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chorus.errors import InputError
+from chorus.topology.cost import LayerCost, layer_cost
+from chorus.topology.cuts import Separation, separation
+from chorus.topology.naming import network_name
+from chorus.topology.paths import CONVENTIONS, count_paths
+from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
+from chorus.topology.topology import MAX_ACTORS, Topology, whole
+
+_LISTED_PAIRS = 1 << 26  # pairs without a closed form that one analysis may list, over all layers
+_MAX_LAYERS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What joins two actors.
+
+    Attributes:
+        source: where information starts.
+        target: where it is to arrive.
+        hops: the fewest layers, counted back from the last, that bring it there; None: not within the layers asked.
+        paths: exact counts by convention (see `count_paths`); None when that is too much work, with the reason.
+        separation: disjoint paths and a smallest cut; None when that is too much work, with the reason.
+
+    """
+
+    source: int
+    target: int
+    hops: int | None
+    paths: dict[str, int] | None
+    paths_refused: str | None
+    separation: Separation | None
+    separation_refused: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What `analyze` found; `print` it, or take `to_dict()`.
+
+    Attributes:
+        costs: one entry for each layer until they repeat.
+        fields: what can influence the target after 0, 1, ... layers, counted back from the last.
+
+    """
+
+    spec: str
+    network: str
+    actors: int
+    layers: int
+    dim: int
+    heads: int
+    tile: int
+    causal: bool
+    costs: tuple[LayerCost, ...]
+    coverage: Coverage
+    target: int
+    fields: tuple[ActorSet, ...]
+    pair: Pair | None
+
+    def total(self, what: str) -> int | None:
+        """Add up one figure of `LayerCost` over all layers; None where a layer has none."""
+        values = [getattr(self.costs[layer % len(self.costs)], what) for layer in range(self.layers)]
+        return None if any(value is None for value in values) else sum(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; path counts as decimal strings, since they pass 64 bits, sets as intervals."""
+        found = {key: value for key, value in vars(self).items() if key not in ("costs", "fields", "coverage", "pair")}
+        found["layer_costs"] = [asdict(cost) for cost in self.costs]
+        found["coverage"] = asdict(self.coverage)
+        found["field_sizes"] = [len(field) for field in self.fields]
+        field = self.fields[-1]
+        shown = field.intervals[:1000]
+        found["field"] = {
+            "size": len(field),
+            "intervals": shown.tolist(),
+            "cut_short": len(shown) < len(field.intervals),
+        }
+        names = ("edges", "attention_flops", "projection_flops", "executed_flops", "decode_keys")
+        found["total"] = {name: self.total(name) for name in names}
+        found["pair"] = None
+        if self.pair:
+            found["pair"] = asdict(self.pair)
+            if self.pair.paths:
+                found["pair"]["paths"] = {name: str(count) for name, count in self.pair.paths.items()}
+        return found
+
+    def __str__(self) -> str:
+        from chorus.topology.report import render
+
+        return render(self)
+
+
+def analyze(
+    topology: Topology,
+    actors: int,
+    layers: int,
+    dim: int = 1024,
+    heads: int = 16,
+    target: int | None = None,
+    pair: tuple[int, int] | None = None,
+    tile: int = 128,
+    seed: int = 0,
+) -> Analysis:
+    """Say what a topology reaches, costs and misses. Exact, but for what calls itself sampled.
+
+    Args:
+        topology: who may read whom.
+        actors: n.
+        layers: how many layers.
+        dim: features of an actor over all heads.
+        heads: attention heads; they divide `dim`.
+        target: whose receptive field to follow; the last actor unless given.
+        pair: two actors, (source, target), to look at what joins them.
+        tile: the side of a tile in the execution plan.
+        seed: chooses the actors of what is sampled.
+
+    >>> from chorus.topology import logarithmic
+    >>> a = analyze(logarithmic(), actors=1024, layers=12)
+    >>> a.coverage.layers, a.costs[0].edges, a.network
+    (10, 10241, 'Chord fingers (distributed hash table)')
+
+    """
+    actors, layers = whole("actors", actors, 1, MAX_ACTORS), whole("layers", layers, 1, _MAX_LAYERS)
+    dim, heads = whole("dim", dim, 1, 1 << 24), whole("heads", heads, 1, dim)
+    if dim % heads:
+        raise InputError(f"heads = {heads} does not divide dim = {dim}: take a divisor")
+    target = actors - 1 if target is None else whole("target", target, 0, actors - 1)
+    distinct = range(min(layers, topology.period or layers))
+    relations = [topology.relation(actors, layer) for layer in distinct]
+    listed = sum(relation.loose_bound() for relation in relations) <= _LISTED_PAIRS
+    return Analysis(
+        spec=str(topology),
+        network=network_name(topology),
+        actors=actors,
+        layers=layers,
+        dim=dim,
+        heads=heads,
+        tile=tile,
+        causal=all(relation.causal_only for relation in relations),
+        costs=tuple(layer_cost(topology, actors, layer, dim, heads, tile, seed, listed) for layer in distinct),
+        coverage=coverage(topology, actors, layers, seed),
+        target=target,
+        fields=tuple(receptive_field(topology, target, actors, layers)),
+        pair=None if pair is None else _pair(topology, actors, layers, *pair),
+    )
+
+
+def _pair(topology: Topology, n: int, layers: int, source: int, target: int) -> Pair:
+    source, target = whole("pair: source", source, 0, n - 1), whole("pair: target", target, 0, n - 1)
+    fields = receptive_field(topology, target, n, layers)
+    paths: dict[str, int] | None = None
+    paths_refused, cut, cut_refused = None, None, None
+    try:
+        paths = {name: count_paths(topology, n, layers, target, source, name) for name in CONVENTIONS}
+    except InputError as error:
+        paths_refused = str(error)
+    try:
+        cut = separation(topology, n, layers, target, source)
+    except InputError as error:
+        cut_refused = str(error)
+    return Pair(
+        source=source,
+        target=target,
+        hops=next((k for k, field in enumerate(fields) if source in field), None),
+        paths=paths,
+        paths_refused=paths_refused,
+        separation=cut,
+        separation_refused=cut_refused,
+    )

@@ -1,0 +1,259 @@
+"""An analysis on one screen, a comparison as a table, and small pictures made of characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chorus.topology.analysis import Analysis, Pair
+from chorus.topology.planning import plan
+from chorus.topology.reach import ActorSet
+from chorus.topology.topology import Topology
+
+_SHADES = " ░▒▓█"
+_PICTURE_PAIRS = 1 << 22
+_COUNTED_ACTORS = 4096
+_VALUE_BYTES = 2  # of a cached key or value feature: half precision
+
+
+def render(a: Analysis) -> str:
+    """Lay out one analysis."""
+    lines = [a.spec if len(a.spec) <= 500 else a.spec[:497] + "...", f"  {a.network}"]
+    kind = "causal" if a.causal else "both directions"
+    lines.append(f"  {kind}; {a.actors:,} actors, {a.layers:,} layers, dim {a.dim:,}, {a.heads} heads")
+    lines += ["", "reach", *_reach(a), "", f"cost of {_which(a)}", *_cost(a)]
+    if a.pair:
+        lines += ["", f"from actor {a.pair.source:,} to actor {a.pair.target:,}", *_pair(a.pair, a.layers)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def compare(analyses: Sequence[Analysis]) -> str:
+    """Lay out several analyses as a table, one a row; the figures are sums over all layers."""
+    first = analyses[0]
+    sums = ("edges", "executed_pairs", "attention_flops", "decode_keys", "depth")
+    rows = [
+        ["topology", "covered after", "field", "pairs", "executed", "FLOPs asked", "keys kept", "depth", "disjoint"]
+    ]
+    for a in analyses:
+        cut = a.pair.separation if a.pair else None
+        name = a.spec if len(a.spec) <= 48 else a.spec[:45] + "..."
+        figures = [scaled(a.total(what)) for what in sums]
+        disjoint = f"{cut.disjoint:,}" if cut else "-"
+        rows.append([name, _covered(a), f"{len(a.fields[-1]):,}", *figures, disjoint])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    head = f"{first.actors:,} actors, {first.layers:,} layers, dim {first.dim:,}; field: of actor {first.target:,}"
+    if first.pair:
+        head += f"; disjoint: paths from actor {first.pair.source:,} to actor {first.pair.target:,}"
+    return "\n".join([head, "-: not causal, or too much work to compute; look at one topology alone", "", *lines])
+
+
+def picture(topology: Topology, a: Analysis, height: int = 12) -> str:
+    """Draw the neighbourhood matrix of layer 0 (left) and the target's cone, the last layer on top (right)."""
+    matrix = _matrix(topology, a.actors, height)
+    cone = _cone(a.fields, a.actors, height)
+    titles = f"{'who reads whom, layer 0':<{2 * height + 6}}what reaches actor {a.target:,}, down the layers"
+    lines = [titles]
+    for i in range(max(len(matrix), len(cone))):
+        left = matrix[i] if i < len(matrix) else ""
+        right = cone[i] if i < len(cone) else ""
+        lines.append(f"{left:<{2 * height + 6}}{right}".rstrip())
+    return "\n".join(lines)
+
+
+def number(value: int | None) -> str:
+    """Write a number that can be read: in full up to 15 digits, else by its leading digits, its power, and its bits."""
+    if value is None:
+        return "not computed"
+    if abs(value) < 10**15:
+        return f"{value:,}"
+    exponent = math.floor(math.log10(value)) if value.bit_length() < 1000 else int((value.bit_length() - 1) * 0.30103)
+    exponent += len(str(value // 10**exponent)) - 1
+    leading = value // 10 ** (exponent - 3)
+    return f"{leading // 1000}.{leading % 1000:03d}e{exponent} ({value.bit_length():,} bits)"
+
+
+def scaled(value: int | None) -> str:
+    """Write a number with three leading digits and a decimal prefix.
+
+    >>> scaled(2215658889216), scaled(515), scaled(None)
+    ('2.22 T', '515', '-')
+    """
+    if value is None:
+        return "-"
+    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g} {prefix}"
+    return str(value)
+
+
+def _covered(a: Analysis) -> str:
+    c = a.coverage
+    if c.layers is not None:
+        return f"{c.layers:,} layer{'s' * (c.layers != 1)}" + (" (sampled)" if c.share else "")
+    return "never" if c.never else f"not in {a.layers:,}" + (" (sampled)" if c.share else "")
+
+
+def _reach(a: Analysis) -> list[str]:
+    c, field = a.coverage, a.fields[-1]
+    if c.layers is not None:
+        text = f"every actor is reached by all it may be after {c.layers:,} layer{'s' * (c.layers != 1)}"
+    elif c.never:
+        text = "never complete, however many layers"
+    else:
+        text = f"not complete within {a.layers:,} layers"
+    if c.reached:
+        pairs = f"{c.reached[-1]:,} of {c.allowed:,} pairs ({100 * c.reached[-1] / c.allowed:.4g} %), exact"
+    else:
+        assert c.share is not None
+        share, low, high = c.share
+        pairs = f"sampled: {share:.0%} of actors complete, 95 % interval {low:.0%} to {high:.0%}, seed {c.seed}"
+    everyone = (1 << (a.target + 1 if a.causal else a.actors)) - 1
+    residue = ActorSet(everyone & ~field.bits)
+    sizes = [len(f) for f in a.fields]
+    lines = [
+        f"  all actors        {text}",
+        f"                    {pairs}",
+        f"  actor {a.target:<11,} {len(field):,} of {everyone.bit_length():,} that could: {field}",
+    ]
+    if len(residue):
+        lines.append(f"                    not reached: {len(residue):,}: {residue}")
+    shown = sizes if len(sizes) <= 9 else [*sizes[:6], *sizes[-2:]]
+    words = [f"{size:,}" for size in shown]
+    if len(sizes) > 9:
+        words.insert(6, "...")
+    lines.append(f"                    by layer {_spark(sizes)} {' '.join(words)}")
+    return lines
+
+
+def _which(a: Analysis) -> str:
+    if len(a.costs) == 1:
+        return "a layer" if a.layers > 1 else "the layer"
+    return f"{a.layers:,} layers, from the least to the most"
+
+
+def _cost(a: Analysis) -> list[str]:
+    def span(what: str, write: Callable[[int], str] = number) -> str:
+        values = [getattr(cost, what) for cost in a.costs]
+        if any(value is None for value in values):
+            return "not causal" if what == "decode_keys" and not a.causal else "not computed: too many pairs to list"
+        low, high = min(values), max(values)
+        return write(low) if low == high else f"{write(low)} to {write(high)}"
+
+    whole = a.actors * (a.actors + 1) // 2 if a.causal else a.actors**2
+    edges = max(a.costs, key=lambda cost: cost.edges)
+    interval = edges.edges_interval
+    share = f"{100 * edges.edges / whole:.3g} % of {'causal' if a.causal else 'full'} attention"
+    asked, executed = a.total("edges"), a.total("executed_pairs")
+    ratio = f" ({executed / asked:.2f} times asked)" if executed and asked else ""
+    low, mean, high = (
+        min(cost.degree[0] for cost in a.costs),
+        sum(cost.degree[1] for cost in a.costs) / len(a.costs),
+        max(cost.degree[2] for cost in a.costs),
+    )
+    keys = a.total("decode_keys")
+    memory = f" keys, {_bytes(keys * 2 * a.dim * _VALUE_BYTES)} over all layers" if keys is not None else ""
+    sampled = f", sampled: 95 % interval {interval[0]:,} to {interval[1]:,}" if interval else ""
+    return [
+        f"  pairs             {span('edges')} ({share}){sampled}",
+        f"  keys of an actor  {low:,} to {high:,}, {mean:,.1f} on average",
+        f"  FLOPs asked for   {span('attention_flops', scaled)} attention, "
+        f"{scaled(edges.projection_flops)} projections",
+        f"  pairs executed    {span('executed_pairs')}{ratio}, tiles of {a.tile}",
+        f"  kept to decode    {span('decode_keys')}{memory}",
+        f"  depth             {span('depth')} operations one after another",
+    ]
+
+
+def _pair(p: Pair, layers: int) -> list[str]:
+    hops = f"after {p.hops:,} layer{'s' * (p.hops != 1)}" if p.hops is not None else f"not within {layers:,} layers"
+    lines = [f"  arrives           {hops}"]
+    if p.paths:
+        lines.append(f"  paths             {number(p.paths['attention'])}")
+        lines.append(f"    with residual   {number(p.paths['residual'])}")
+        lines.append(f"    displacements   {number(p.paths['displacement'])}")
+    else:
+        lines.append(f"  paths             not computed: {p.paths_refused}")
+    s = p.separation
+    if s is None:
+        return [*lines, f"  disjoint paths    not computed: {p.separation_refused}"]
+    lines.append(
+        f"  disjoint paths    {s.disjoint:,} over any number of layers{', one of them direct' if s.direct else ''}"
+    )
+    shown = ", ".join(f"{v:,}" for v in s.cut[:8]) + (f", and {len(s.cut) - 8:,} more" if len(s.cut) > 8 else "")
+    if s.cut:
+        kind = "a hub" if len(s.cut) == 1 else "hubs"
+        cut = f"actor{'s' * (len(s.cut) > 1)} {shown}{f' ({kind})' if s.hub else ''}"
+        lines.append(f"  thinnest place    {cut}{'; the direct edge remains' if s.direct else ''}")
+    return lines
+
+
+def _bytes(count: float) -> str:
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:
+        count /= 1024
+        units.pop(0)
+    return f"{count:,.4g} {units[0]}"
+
+
+def _spark(sizes: Sequence[int]) -> str:
+    bars = "▁▂▃▄▅▆▇█"
+    picked = sizes if len(sizes) <= 24 else [sizes[round(i * (len(sizes) - 1) / 23)] for i in range(24)]
+    return "".join(bars[min(7, 8 * size // (max(sizes) + 1))] for size in picked)
+
+
+def densities(topology: Topology, n: int, layer: int, cells: int) -> NDArray[np.float64] | None:
+    """Return, for a coarse grid of cells, the share of pairs present; None if too many would have to be listed.
+
+    For large n a cell with some but not all pairs is given as a half.
+    """
+    relation = topology.relation(n, layer)
+    if relation.loose_bound() > _PICTURE_PAIRS:
+        return None
+    tile = -(-n // cells)
+    side = -(-n // tile)
+    if n <= _COUNTED_ACTORS:
+        readers, reads = np.nonzero(topology.mask(n, layer))
+        count = np.bincount(readers // tile * side + reads // tile, minlength=side * side).reshape(side, side)
+        lengths = np.minimum(tile, n - np.arange(side) * tile)
+        share: NDArray[np.float64] = count / np.outer(lengths, lengths)
+        return share
+    p = plan(topology, n, tile, layer, split="tiles")
+    share = np.zeros((side, side))
+    for i in range(side):
+        for s in range(p.indptr[i], p.indptr[i + 1]):
+            share[i, p.start[s] : p.stop[s]] = 1.0 if p.full[s] else 0.5
+    return share
+
+
+def _matrix(topology: Topology, n: int, height: int) -> list[str]:
+    share = densities(topology, n, 0, height)
+    if share is None:
+        return ["too many loose pairs", "to draw"]
+    return ["".join(2 * _shade(x) for x in row) + "|" for row in share]
+
+
+def _shade(share: float) -> str:
+    return _SHADES[4 if share == 1 else 0 if share == 0 else 1 + min(2, int(3 * share))]
+
+
+def _cone(fields: Sequence[ActorSet], n: int, height: int, width: int = 48) -> list[str]:
+    width = min(width, n)
+    layers = len(fields) - 1
+    rows = range(layers + 1) if layers < height else [round(i * layers / (height - 1)) for i in range(height)]
+    edges = np.arange(width + 1) * n // width
+    lines = []
+    for k in rows:
+        inside = np.zeros(width + 1, np.int64)
+        pieces = fields[k].intervals
+        covered = np.r_[0, np.cumsum(pieces[:, 1] - pieces[:, 0])]
+        place = np.searchsorted(pieces[:, 0], edges, side="left")
+        over = np.where(place > 0, np.maximum(pieces[np.maximum(place - 1, 0), 1] - edges, 0), 0)
+        inside = covered[place] - over
+        share = np.diff(inside) / np.diff(edges)
+        text = "".join(_shade(x) for x in share)
+        lines.append(f"{text}| {layers - k}")
+    return lines
