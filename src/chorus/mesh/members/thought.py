@@ -36,8 +36,9 @@ class ThoughtMember:
     """Proposes what its mind thinks, with the mind's energy; judges by what it has thought itself.
 
     A mind's energy is −log p, p being its own estimate that its answer is right. Somebody else's answer, when it is the
-    same, is right with probability p; when it differs, with 1 − p at most, as only one of two can be right. So the
-    judgement is that of an independent mind (its seeds are its own), not a second look by the same one.
+    same, is right with probability p. When it differs, it is right with some probability between 0 and 1 − p, as only
+    one of two can be; the middle of that is its score, so that a mind unsure of itself does not approve of just
+    anything. The judgement is thus an independent mind's (its seeds are its own), not a second look by the same one.
 
     Thinking runs in a thread of its own, one question at a time; the node's tokens, votes and heartbeats go on.
     """
@@ -83,7 +84,7 @@ class ThoughtMember:
         if question not in self._mine:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._think, question, 0, None)
         mine, sure = self._mine[question]
-        score = sure if answer == mine else 1.0 - sure
+        score = sure if answer == mine else (1.0 - sure) / 2
         return Judgement(score, score >= self._options.approve)
 
     async def close(self) -> None:
