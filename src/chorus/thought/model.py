@@ -247,7 +247,7 @@ class _Run:
         if step == self.config.steps:
             reason[reason == Halt.NONE] = Halt.BUDGET
         verdict = None
-        if self.competition and self.competition.due(step) and step < self.config.steps:
+        if self.competition and self.competition.due(step) and bool((reason == Halt.NONE).any()):
             verdict = self.compete(step, look, settled)
         if self.observe:
             self.observe(step, pool, look, verdict)
@@ -268,6 +268,7 @@ class _Run:
             given=pool.given,
             root_belief=self.root_belief,
             root_given=self.root.given,
+            identity=pool.identity,
             key=noise.combine(pool.key[:, None], pool.identity, step),
         )
 
@@ -285,8 +286,7 @@ class _Run:
         pool.h = inherit(pool.h, root.h)
         pool.given = inherit(pool.given, root.given)
         pool.context = inherit(pool.context, root.context)
-        newborn = pool.identity.amax(1, keepdim=True) + verdict.dead.cumsum(1)
-        pool.identity = torch.where(verdict.dead, newborn, pool.identity)
+        pool.identity = verdict.identity
 
         commits = verdict.cell >= 0
         pool.resting = torch.where(verdict.dead, False, pool.resting) & ~commits
