@@ -2,7 +2,7 @@
 
     python benchmarks/thought.py [--problems 200] [--data FILE]
 
-Prints tables, writes benchmarks/results/thought.json, and draws docs/pictures/thought-*.png. By default the problems
+Prints tables, writes benchmarks/results/thought.json, and draws docs/images/thought-*.png. By default the problems
 are hard ones that the project generates itself (minimal puzzles, kept with a probability that grows with their
 guesses), from a seed that no training run used. `--data` takes any list of puzzles instead.
 """
@@ -23,7 +23,7 @@ from chorus.thought.tasks import read_problems
 from chorus.thought.tasks.sudoku_bank import hard
 
 ROOT = Path(__file__).parent
-PICTURES = ROOT.parent / "docs" / "pictures"
+IMAGES = ROOT.parent / "docs" / "images"
 
 
 def problems(thinker: Thinker, data: Path | None, n: int) -> tuple[list[str], list[str]]:
@@ -125,9 +125,9 @@ def main() -> None:
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    draw_sweep(by_thoughts, PICTURES / "thought-thoughts.png")
-    draw_sweep(by_steps, PICTURES / "thought-steps.png")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    draw_sweep(by_thoughts, IMAGES / "thought-thoughts.png")
+    draw_sweep(by_steps, IMAGES / "thought-steps.png")
 
 
 def equal_compute(

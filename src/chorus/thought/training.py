@@ -62,6 +62,7 @@ class TrainConfig:
         forget: probability that a thought which cannot be right any more starts again, per segment.
         certain: cells with at least this probability are not committed.
         seed: of everything random.
+        only: train only the weights whose name starts with this ("workspace"); the others stay as they are.
 
     Raises:
         InputError: a value out of range.
@@ -84,6 +85,7 @@ class TrainConfig:
     forget: float = 0.15
     certain: float = 0.9
     seed: int = 0
+    only: str = ""
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -196,8 +198,13 @@ class Trainer:
         self.mind, self.source, self.config, self.dtype, self.accelerator = mind, source, config, dtype, accelerator
         rank = accelerator.process_index if accelerator else 0
         self.generator = torch.Generator().manual_seed(config.seed * 1_000_003 + rank)
-        decayed = [p for p in mind.parameters() if p.dim() > 1]
-        others = [p for p in mind.parameters() if p.dim() <= 1]
+        for name, weight in mind.named_parameters():
+            weight.requires_grad_(name.startswith(config.only))
+        trained = [weight for weight in mind.parameters() if weight.requires_grad]
+        if not trained:
+            raise InputError(f"training: no weight has a name that starts with {config.only!r}")
+        decayed = [weight for weight in trained if weight.dim() > 1]
+        others = [weight for weight in trained if weight.dim() <= 1]
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=config.learning_rate,

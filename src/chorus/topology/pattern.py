@@ -18,6 +18,7 @@ from chorus.topology.topology import MAX_ACTORS, Topology, whole
 
 Kind = Literal["size", "number", "flag", "cover", "edges"]
 _HUGE = 1 << 62
+_MOST_OFFSETS = 1 << 24  # lone offsets of one pattern: 256 MB
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,11 @@ def _dilated(n: int, layer: int, w: int, dilation: int) -> list[Term]:
     if dilation == 1:
         return [_strip(n, iv.interval(0, min(w, n)))]
     inside = min(w, -(-n // dilation))
+    if inside > _MOST_OFFSETS:
+        raise InputError(
+            f"dilated({w}, dilation={dilation}) has {inside:,} offsets below n = {n:,}, more than {_MOST_OFFSETS:,}: "
+            "take a larger dilation, fewer actors or a sliding window"
+        )
     return [_strip(n, iv.from_values(np.arange(inside, dtype=np.int64) * min(dilation, n)))]
 
 

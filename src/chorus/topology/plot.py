@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _PALE, _CONE = "#30343b", "#c9ced6", "#2f6fb3"
-_COLOURS = ("#d1495b", "#edae49", "#3c887e", "#8d5fa8", "#2f6fb3", "#6b705c", "#bc6c25", "#007f5f")
+_COLOURS = ("#d1495b", "#edae49", "#3c887e", "#8d5fa8", "#2f6fb3", "#6b705c", "#bc6c25", "#111111")
 _MOST_COLUMNS, _MOST_LAYERS, _DRAWN_PATHS = 40, 10, 4
 _MATRIX_CELLS = 256
 
@@ -57,7 +57,7 @@ def overview(topologies: Sequence[Topology], analyses: Sequence[Analysis], file:
         draw_growth(growth, analyses)
         draw_cost_against_reach(cost, analyses)
         figure.suptitle(f"{analyses[0].actors:,} actors, {analyses[0].layers:,} layers", color=_INK)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=100)
 
 
 def draw_flow(axes: Axes, topology: Topology, n: int, layers: int, target: int) -> None:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from chorus.errors import InputError
 from chorus.topology import intervals as iv
-from chorus.topology.terms import Edges, Ints, Rows, Sample, Strip, Term, unique_pairs
+from chorus.topology.terms import Cliques, Edges, Ints, Rows, Sample, Strip, Term, unique_pairs
 
 EDGE_LIMIT = 1 << 25  # explicit edges that an operation may write down: 0.5 GB as pairs of int64
-STRIP_LIMIT = 1 << 10  # disjoint strips; a union of a few patterns makes about a dozen
+STRIP_LIMIT = 256  # strips that set operations work on, one against another; a few patterns make about a dozen
 _CHUNK = 1 << 20  # pairs worked on at a time
 
 
@@ -35,7 +35,7 @@ class Relation:
         return _join([term for term in self.terms if isinstance(term, Strip)])
 
     @cached_property
-    def others(self) -> list[Term]:
+    def others(self) -> list[Cliques | Sample | Edges]:
         """The terms that are no strips."""
         return [term for term in self.terms if not isinstance(term, Strip)]
 
@@ -43,6 +43,7 @@ class Relation:
     def disjoint_strips(self) -> list[Strip]:
         """The pairs of the strips, each in exactly one strip."""
         found: list[Strip] = []
+        _refuse_pieces(self.strips)
         for strip in self.strips:
             found += subtract_strips([strip], found)
         return found
@@ -57,9 +58,12 @@ class Relation:
         for term in self.others:
             if isinstance(term, Edges):
                 t, s = term.pairs()
-                if (s > t).any():
-                    return False
-            elif not (isinstance(term, Sample) and term.causal):
+                ahead_read = bool((s > t).any())
+            elif isinstance(term, Cliques):
+                ahead_read = bool((np.diff(term.indptr) > 1).any())
+            else:
+                ahead_read = not term.causal and self.n > 1
+            if ahead_read:
                 return False
         return True
 
@@ -254,9 +258,16 @@ def subtract_strips(strips: list[Strip], gone: list[Strip]) -> list[Strip]:
                 Strip(a.n, both.offsets, both.readers, iv.subtract(a.reads, b.reads)),
             ]
         strips = [s for s in left if len(s.offsets) and len(s.readers) and len(s.reads)]
-        if len(strips) > STRIP_LIMIT:
-            raise InputError(f"the set operations here make more than {STRIP_LIMIT:,} pieces: combine fewer patterns")
+        _refuse_pieces(strips)
     return strips
+
+
+def _refuse_pieces(strips: list[Strip]) -> None:
+    if len(strips) > STRIP_LIMIT:
+        raise InputError(
+            f"these set operations make {len(strips):,} pieces or more, and at most {STRIP_LIMIT:,} are worked on: "
+            "combine fewer patterns, or take graph([[reader, read], ...])"
+        )
 
 
 def _join(strips: list[Strip]) -> list[Strip]:
