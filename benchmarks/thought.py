@@ -2,9 +2,9 @@
 
     python benchmarks/thought.py [--problems 200] [--data FILE]
 
-Prints tables, writes benchmarks/results/thought.json, and draws docs/pictures/thought-*.png. By default the problems are
-hard ones that the project generates itself (minimal puzzles, kept with a probability that grows with their guesses),
-from a seed that no training run used. `--data` takes any list of puzzles instead.
+Prints tables, writes benchmarks/results/thought.json, and draws docs/images/thought-*.png. By default the problems
+are hard ones that the project generates itself (minimal puzzles, kept with a probability that grows with their
+guesses), from a seed that no training run used. `--data` takes any list of puzzles instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chorus.thought.tasks import read_problems
 from chorus.thought.tasks.sudoku_bank import hard
 
 ROOT = Path(__file__).parent
-PICTURES = ROOT.parent / "docs" / "pictures"
+IMAGES = ROOT.parent / "docs" / "images"
 
 
 def problems(thinker: Thinker, data: Path | None, n: int) -> tuple[list[str], list[str]]:
@@ -108,10 +108,16 @@ def main() -> None:
     measure("everything on", base)
     measure("no workspace", dataclasses.replace(base, workspace=False))
     measure("no competition", alone)
-    measure("no kill or clone, commit only", dataclasses.replace(base, competition=CompetitionConfig(margin=1e9, kill_below=0)))
+    measure(
+        "no kill or clone, commit only",
+        dataclasses.replace(base, competition=CompetitionConfig(margin=1e9, kill_below=0)),
+    )
     measure("half the thoughts slow and deep", dataclasses.replace(base, rates=((1, 1), (4, 2))))
     measure("no early stopping", dataclasses.replace(base, termination=None))
-    measure("stops only at fixed points", dataclasses.replace(alone, termination=TerminationConfig(confidence=1, agreement=2)))
+    measure(
+        "stops only at fixed points",
+        dataclasses.replace(alone, termination=TerminationConfig(confidence=1, agreement=2)),
+    )
     result["parts"] = table
 
     print("K thoughts in one batch against K runs in a row (fixed 32 steps)")
@@ -119,9 +125,9 @@ def main() -> None:
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    draw_sweep(by_thoughts, PICTURES / "thought-thoughts.png")
-    draw_sweep(by_steps, PICTURES / "thought-steps.png")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    draw_sweep(by_thoughts, IMAGES / "thought-thoughts.png")
+    draw_sweep(by_steps, IMAGES / "thought-steps.png")
 
 
 def equal_compute(
@@ -153,7 +159,9 @@ def batching(thinker: Thinker, questions: list[str]) -> list[dict[str, float]]:
             apart.append(time.perf_counter() - began)
         ratio = sorted(apart)[1] / sorted(together)[1]
         rows.append({"thoughts": k, "batch_seconds": sorted(together)[1], "one_by_one_over_batch": ratio})
-        print(f"K={k:3d}: one batch {sorted(together)[1]:.3f} s; one run after the other takes {ratio:.1f} times as long")
+        print(
+            f"K={k:3d}: one batch {sorted(together)[1]:.3f} s; one run after the other takes {ratio:.1f} times as long"
+        )
     return rows
 
 

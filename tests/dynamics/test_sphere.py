@@ -28,7 +28,7 @@ def test_it_stays_on_the_sphere_for_many_large_noisy_steps() -> None:
     rng = np.random.default_rng(0)
     x, omega = random_points(8, 5, rng), random_rotations(8, 5, rng, 3.0)
     run = simulate_sphere(x, 2.0, omega=omega, noise=1.0, dt=0.3, steps=200_000, seed=1, every=200_000)
-    assert np.abs(np.linalg.norm(run.x, axis=-1) - 1).max() < 1e-12
+    assert np.abs(np.linalg.norm(run.x, axis=-1) - 1).max() < 2e-15  # rotations alone: 2.8e-15, and growing
 
 
 def test_in_two_dimensions_a_step_is_euler_maruyama_on_the_phase() -> None:

@@ -47,6 +47,8 @@ class Chunk:
     def tiled(self, lines: Tensor) -> Tensor:
         """Turn lines (a, R, c·h, ...) into tiles (b, M, ...): a view if R or c is 1."""
         a, r = lines.shape[:2]
+        if r == 1:  # a = 1 or c = 1, so that rows follow each other already
+            return lines.reshape(a * self.tiles, self.work.height, *lines.shape[3:])
         split = lines.reshape(a, r, self.tiles, self.work.height, *lines.shape[3:])
         return split.transpose(1, 2).reshape(a * self.tiles, r * self.work.height, *lines.shape[3:])
 

@@ -225,13 +225,14 @@ def _work(
     gather, hidden, index = lay_out(loose, tile, count, height, start)
     if hidden is not None:
         veils = (*veils, Veil(shared.shape[1], shared.shape[1] + hidden.shape[2], torch.from_numpy(hidden), None))
-    every = np.arange(start, start + count * height)
-    reads = np.tile(shared.any(1), count) | (loose.degree[every - loose.first] > 0)
-    for offset in offsets:
-        if reads.all():
-            break
-        reads |= (every >= offset) & (every < n + offset)
-    return Work(start, height, count, spans, gather, veils, offsets, index, _empty(reads))
+    empty = None
+    if not shared.any(1).all():  # some row may have nothing to read: look at its slots and loose keys too
+        every = np.arange(start, start + count * height)
+        reads = np.tile(shared.any(1), count) | (loose.degree[every - loose.first] > 0)
+        for offset in offsets:
+            reads |= (every >= offset) & (every < n + offset)
+        empty = _empty(reads)
+    return Work(start, height, count, spans, gather, veils, offsets, index, empty)
 
 
 def _empty(reads: Bools) -> torch.Tensor | None:
@@ -241,6 +242,8 @@ def _empty(reads: Bools) -> torch.Tensor | None:
 def _veils(readable: Bools, at: int) -> tuple[Veil, ...]:
     """Cover the columns that some row may not read; the rest, often most of a window, is left alone."""
     closed = ~readable.all((0, 1))
+    if not closed.any():
+        return ()
     edges = np.flatnonzero(np.diff(np.r_[False, closed, False].astype(np.int8))).reshape(-1, 2)
     veils = []
     for a, b in edges.tolist():

@@ -6,16 +6,15 @@ from typing import Annotated
 import typer
 
 from chorus import __version__
+from chorus.cli import dynamics, mesh
 from chorus.cli.audit import app as audit_app
-from chorus.cli import mesh
+from chorus.cli.circuits import circuits
 from chorus.cli.evaluate import evaluate
 from chorus.cli.generate import generate
 from chorus.cli.info import info
 from chorus.cli.think import think
 from chorus.cli.topology import topology
 from chorus.cli.train import train
-from chorus.cli import dynamics
-from chorus.cli.circuits import circuits
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chorus.errors import InputError
+
+if TYPE_CHECKING:
+    from chorus.thought.runs import TrainingRun
 
 
 def train(
@@ -19,6 +25,9 @@ def train(
     relations: Annotated[
         Path | None, typer.Option(help="Who reads whom in your own task: one topology a line.")
     ] = None,
+    interchangeable: Annotated[
+        bool, typer.Option("--interchangeable", help="Your answer characters may be renamed (colours of a map).")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="TOML with [task], [model], [training] and [bank].")] = None,
     updates: Annotated[int | None, typer.Option(help="Optimizer updates in all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
@@ -30,7 +39,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
 ) -> None:
-    """Train a mind. Ctrl-C saves and stops; --resume goes on.
+    """Train a mind. Ctrl-C saves and stops; --resume goes on, with the settings the run began with.
 
     Several processes: accelerate launch --module chorus train …
     """
@@ -40,35 +49,42 @@ def train(
         raise InputError("give either --task or --data, not both")
     settings = RunSettings.read(config)
     settings = settings.override(
-        "task", name=task, size=size, data=data and str(data), relations=relations and str(relations)
+        "task",
+        name=task,
+        size=size,
+        data=data and str(data),
+        relations=relations and str(relations),
+        interchangeable=interchangeable or None,
     )
     settings = settings.override("training", updates=updates, seed=seed)
+    settings = settings.override("bank", exclude=[str(path) for path in exclude] if exclude else None)
     run = TrainingRun(
         settings,
         out,
         resume=resume,
         start=start,
-        exclude=exclude or (),
         device=device,  # type: ignore[arg-type]
         precision=precision,
         accelerator=_accelerator(device),
     )
-    if not run.leads:
-        for _ in run.updates():
-            pass
-        return
     total = run.trainer.config.updates
-    typer.echo(
-        f"{run.task.name}: {run.problems} problems to train on, {len(run.test)} held out; "
-        f"{sum(p.numel() for p in run.trainer.mind.parameters())} parameters on {run.trainer.device}, "
-        f"{str(run.trainer.dtype).removeprefix('torch.')}; update {run.trainer.update} of {total}",
-        err=True,
-    )
-    try:
-        _show(run, total)
-    except KeyboardInterrupt:
+    with _stopping_gently(run):
+        if run.leads:
+            typer.echo(
+                f"{run.task.name}: {run.problems} problems to train on, {len(run.test)} held out; "
+                f"{sum(p.numel() for p in run.trainer.mind.parameters())} parameters on {run.trainer.device}, "
+                f"{str(run.trainer.dtype).removeprefix('torch.')}; update {run.trainer.update} of {total}",
+                err=True,
+            )
+            _show(run, total)
+        else:
+            for _ in run.updates():
+                pass
+    if not run.leads:
+        return
+    if run.trainer.update < total:
         typer.echo(f"stopped at update {run.trainer.update} of {total}; saved in {out}; go on with --resume", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(130)
     score = run.measure()
     if score is not None:
         low, high = score.interval
@@ -78,6 +94,21 @@ def train(
             err=True,
         )
     typer.echo(f"saved in {out}; ask it with: chorus think --model {out} FILE", err=True)
+
+
+@contextmanager
+def _stopping_gently(run: TrainingRun) -> Iterator[None]:
+    """Let Ctrl-C end the run after the update at hand; a second one ends the process."""
+
+    def stop(number: int, frame: object) -> None:
+        run.stop()
+        signal.signal(number, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _accelerator(device: str) -> Any:
@@ -93,7 +124,7 @@ def _accelerator(device: str) -> Any:
     return Accelerator(cpu=device == "cpu")
 
 
-def _show(run: Any, total: int) -> None:
+def _show(run: TrainingRun, total: int) -> None:
     """Train with a progress bar on a terminal, or a line now and then elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

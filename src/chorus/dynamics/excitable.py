@@ -75,7 +75,7 @@ class HodgkinHuxley:
 
     Attributes:
         linear: input up to which the synapse is the identity, µA/cm².
-        limit: input that the synapse approaches. Bare equations stop firing above about 154.
+        limit: input that the synapse approaches. Bare, spikes no longer reach 0 mV at 80.
 
     >>> unit = HodgkinHuxley()
     >>> round(float(unit.rest()[0]), 1)

@@ -150,8 +150,11 @@ def simulate_phases(
         if step == steps:
             break
         mean_c, mean_s = delayed((c, s)) if delayed else (reads(c), reads(s))
+        c *= pull * mean_s
+        s *= pull * mean_c
+        c -= s
+        theta += c
         theta += free
-        theta += pull * (mean_s * c - mean_c * s)
         if sigma.any():
             theta += sigma * (given[step] if given is not None else wiener(kind, rng, theta.shape, dt))
     return PhaseRun(np.array(times), np.array(orders), theta, np.array(kept) if keep_phases else None)

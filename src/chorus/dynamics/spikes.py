@@ -234,7 +234,7 @@ def refractory_period(
         InputError: as in `stimulate`.
         ChorusError: one pulse does not fire, or pulses `longest` apart do not both fire.
 
-    Hodgkin & Huxley (1952), figures 20 and 21.
+    Hodgkin & Huxley (1952), part III.
 
     >>> from chorus.dynamics.excitable import HodgkinHuxley
     >>> period = refractory_period(HodgkinHuxley(limit=np.inf), 30, 0.5, dt=0.05, longest=30, tolerance=0.1)

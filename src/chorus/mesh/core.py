@@ -22,19 +22,7 @@ import random
 from collections.abc import Sequence
 
 from chorus.mesh.deliberation import Deliberation, Readers, everyone
-from chorus.mesh.effects import (
-    Alarm,
-    Append,
-    Broadcast,
-    Call,
-    Closed,
-    Committed,
-    Effect,
-    Read,
-    Said,
-    Stop,
-    Write,
-)
+from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Effect, Read, Said, Stop, Write
 from chorus.mesh.entries import (
     MAX_PARENTS,
     AnyPayload,
@@ -53,12 +41,12 @@ from chorus.mesh.entries import (
 from chorus.mesh.fold import Applied, Fold
 from chorus.mesh.gossip import Entries, Envelope, Gate, Heartbeat, Tokens
 from chorus.mesh.heads import sign_head
-from chorus.mesh.identity import Signer, Verify
-from chorus.mesh.identity import verify as verify_ed25519
+from chorus.mesh.identity import Signer, Verify, verify
 from chorus.mesh.limits import Limits, Peer, Recovered, RefusedError
 from chorus.mesh.member import Failure, Outcome, encode_outcome
 from chorus.mesh.merkle import leaf_hash
 from chorus.mesh.scribe import Scribe
+from chorus.mesh.streams import Streams
 from chorus.mesh.tail import Tail
 
 MAX_BATCH = 128  # records in one append
@@ -87,7 +75,7 @@ class Node:
         readers: Readers = everyone,
         limits: Limits | None = None,
         rng: random.Random | None = None,
-        verify: Verify = verify_ed25519,
+        verify: Verify = verify,
     ) -> None:
         recovered = recovered or Recovered()
         self.me = key.public
@@ -109,7 +97,7 @@ class Node:
         self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
         self._seen: dict[bytes, None] = {}  # leaf hashes of records whose signature was checked in gossip
         self._next_heartbeat = self._next_flush = self._next_sync = now
-        self._written: dict[bytes, tuple[int, str]] = {}  # round → (characters sent, text not sent yet)
+        self._streams = Streams()
         self.deliberation = Deliberation(
             self.me, fold, dict(recovered.calls), self, readers, self.limits.proposals, self.limits.judgements
         )
@@ -230,9 +218,7 @@ class Node:
         """Pass on a piece of the answer that the member is writing."""
         if key not in self.deliberation.running or key[:1] != b"p":
             return
-        offset, pending = self._written.get(key[1:], (0, ""))
-        self._written[key[1:]] = (offset, pending + text)
-        self._effects.append(Said(self.me, key[1:], offset + len(pending), text))
+        self._effects.append(Said(self.me, key[1:], self._streams.add(key[1:], text), text))
         if now >= self._next_flush:
             self._next_flush = now + self.limits.flush
             self._flush()
@@ -242,7 +228,7 @@ class Node:
         if key not in self.deliberation.running:
             return
         self._flush()
-        self._written.pop(key[1:], None)
+        self._streams.end(key[1:])
         self.deliberation.running.discard(key)
         self.deliberation.calls[key] = outcome
         self._stage([Write("call", key, encode_outcome(outcome))], [])
@@ -289,7 +275,7 @@ class Node:
         """Give a call up; the failure reaches the journal with the next transaction."""
         self.deliberation.running.discard(key)
         self.deliberation.calls[key] = why
-        self._written.pop(key[1:], None)
+        self._streams.end(key[1:])
         self.scribe.with_the_next(Write("call", key, encode_outcome(why)))
         self._effects.append(Stop(key))
         self.deliberation.touch_all()
@@ -403,11 +389,8 @@ class Node:
             self.deliberation.hear(own, entry, now)
 
     def _flush(self) -> None:
-        for round_, (offset, pending) in self._written.items():
-            if pending:
-                for start in range(0, len(pending), 4096):
-                    self._say(Tokens(round_, offset + start, pending[start : start + 4096]))
-                self._written[round_] = (offset + len(pending), "")
+        for round_, offset, text in self._streams.take():
+            self._say(Tokens(round_, offset, text))
 
     def _say(self, message: Tokens | Heartbeat) -> None:
         self._effects.append(Broadcast(self.gate.seal(message, max(self._clock, self.fold.clock))))

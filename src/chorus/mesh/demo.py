@@ -128,14 +128,14 @@ class Demonstration:
         self._tell(f"{seen.config.node.name} is killed (SIGKILL)")
 
     def _wait_until_up(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not all(self._look(seen) for seen in self.nodes):
             for seen in self.nodes:
                 if seen.process is not None and seen.process.poll() is not None:
                     words = (self.directory / f"{seen.config.node.name}.out").read_text().strip()
                     raise ChorusError(f"node {seen.config.node.name} did not start: {words}")
             if time.monotonic() > deadline:
-                raise ChorusError("the nodes did not start within 60 s")
+                raise ChorusError("the nodes did not start within 120 s")
             time.sleep(0.1)
 
     def _look(self, seen: Seen) -> bool:
@@ -172,7 +172,7 @@ class Demonstration:
             with self._lock:
                 question = next(self._questions)
             try:
-                told = list(request(seen.config.control_path, 40.0, op="ask", question=question.text, patience=10.0))
+                told = list(request(seen.config.control_path, 90.0, op="ask", question=question.text, patience=30.0))
             except ChorusError as error:
                 self.outcomes["asker cut off"] += 1
                 self._tell(f"asking {seen.config.node.name}: {error}")

@@ -44,24 +44,10 @@ class Journal:
         self.path = path
         self._lock = _lock(path)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            found = self._db.execute("SELECT mesh, public, boot FROM identity").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{path}: not a journal, or damaged, or not to be opened ({error})") from error
-        if found is not None and (found[0], found[1]) != (mesh, public):
-            whose = "another mesh" if found[0] != mesh else "another key"
-            self._db.close()
-            raise InputError(f"{path}: this journal belongs to {whose}; give this node a journal of its own")
-        self._boot = 1 if found is None else found[2] + 1
-        try:
-            with self._db:
-                self._db.execute("DELETE FROM identity")
-                self._db.execute("INSERT INTO identity VALUES (?, ?, ?)", (mesh, public, self._boot))
-        except sqlite3.Error as error:
-            raise ChorusError(f"{path}: cannot write the journal ({error})") from error
+            self._db, self._boot = _open(path, mesh, public)
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def recover(self) -> Recovered:
         """Return what earlier lives wrote."""
@@ -100,3 +86,34 @@ def _lock(path: Path) -> int:
         os.close(lock)
         raise InputError(f"{path}: another process has this journal open; a node runs once") from error
     return lock
+
+
+def _open(path: Path, mesh: bytes, public: bytes) -> tuple[sqlite3.Connection, int]:
+    """Open the file for this key of this mesh; return the number of this boot, which is on disk by then."""
+    try:
+        db = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: cannot open the journal ({error})") from error
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.executescript(_SCHEMA)
+        found = db.execute("SELECT mesh, public, boot FROM identity").fetchone()
+        if found is not None and (found[0], found[1]) != (mesh, public):
+            whose = "another mesh" if found[0] != mesh else "another key"
+            raise InputError(f"{path}: this journal belongs to {whose}; give this node a journal of its own")
+        boot = 1 if found is None else found[2] + 1
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM identity")
+        db.execute("INSERT INTO identity VALUES (?, ?, ?)", (mesh, public, boot))
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        db.close()
+        raise ChorusError(f"{path}: cannot write the journal ({error})") from error
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise InputError(f"{path}: not a journal, or damaged ({error})") from error
+    except InputError:
+        db.close()
+        raise
+    return db, boot

@@ -16,7 +16,6 @@ from chorus.mesh.heads import Head
 from chorus.mesh.identity import Genesis, Verify, verify
 from chorus.mesh.merkle import leaf_hash
 
-_HARMLESS = {"repeat", "not a member"}  # other engines repeat; who has left may still knock
 _MOST = 20  # findings told one by one
 
 
@@ -131,7 +130,7 @@ def _pass(
                 if fold.tree.root() != head.root:
                     found.append(f"the first {head.size} entries do not have the root that {_who(head)} signed")
         else:
-            problem = _problem(outcome, position, place)
+            problem = _problem(outcome, position, place, record, check)
         if problem:
             untold += len(found) >= _MOST
             if len(found) < _MOST:
@@ -145,10 +144,13 @@ def _pass(
     return report
 
 
-def _problem(void: Void, position: int, place: int) -> str:
-    if void.reason in _HARMLESS:
+def _problem(void: Void, position: int, place: int, record: bytes, check: Verify) -> str:
+    if void.reason == "repeat":  # other engines repeat
         return ""
+    if void.reason == "not a member" and signed_by_author(record, open_record(record), check):
+        return ""  # a stranger, or one who has left, knocked; a member's entry with its author changed would not fit
     words = {
+        "not a member": "has an author who is no member, and not its author's signature: it was changed",
         "genesis": "belongs to another mesh: its genesis is not the pinned one",
         "signature": "has a signature that is not its author's",
         "malformed": "is not an entry: it was damaged",

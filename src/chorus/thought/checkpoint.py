@@ -92,9 +92,13 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
         raise InputError(f'{config_file}: not the settings of a mind (expected "format": "{FORMAT}")')
     try:
         task = task_from_dict(config["task"])
-        mind = Mind(MindConfig.from_dict(config["model"]))
+        settings = MindConfig.from_dict(config["model"])
+        _check_fit(settings, task)
+        mind = Mind(settings)
     except (KeyError, TypeError) as error:
         raise InputError(f"{config_file}: incomplete: {error}") from None
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise InputError(f"{config_file}: a model of these sizes cannot be built: {error}") from None
     except InputError as error:
         raise InputError(f"{config_file}: {error}") from None
     weights = read_tensors(weights_file)
@@ -104,6 +108,15 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{weights_file}: the weights do not fit {CONFIG}: {first}") from None
     return Checkpoint(mind=mind.to(device).eval(), task=task, record=config.get("training", {}))
+
+
+def _check_fit(config: MindConfig, task: Task) -> None:
+    """Raise `InputError` for a model that cannot read the task's questions or write its answers."""
+    wanted = MindConfig.for_task(task)
+    for name in ("cells", "input_size", "output_size", "kept"):
+        found, expected = getattr(config, name), getattr(wanted, name)
+        if found != expected:
+            raise InputError(f"the model does not fit the task {task.name}: {name} is {found}; the task has {expected}")
 
 
 def shipped_models() -> dict[str, Path]:

@@ -55,12 +55,14 @@ class Round:
 
     Attributes:
         dead: thoughts killed.
+        identity: number of each thought after the round; whoever replaces a dead one gets a new number.
         parent: slot each thought continues from (its own if it lives), or -1 to start again uncommitted.
         cell: cell that it then commits, or -1.
         symbol: the symbol committed there.
     """
 
     dead: Bool[Tensor, "B K"]
+    identity: Int[Tensor, "B K"]
     parent: Int[Tensor, "B K"]
     cell: Int[Tensor, "B K"]
     symbol: Int[Tensor, "B K"]
@@ -84,12 +86,14 @@ class Competition:
         given: Int[Tensor, "B K N"],
         root_belief: Float[Tensor, "B K N V"],
         root_given: Int[Tensor, "B K N"],
+        identity: Int[Tensor, "B K"],
         key: Int[Tensor, "B K"],
     ) -> Round:
         """Hold one round.
 
         The dead are replaced, in turn, by clones of the survivors from the strongest down, so that no ancestor takes
-        over the pool while others live; a share of them, and all where nobody survives, starts again uncommitted.
+        over the pool while others live; a share of them, and all where nobody survives, starts again uncommitted. Turns
+        go by the thoughts' numbers, so that the slots they lie in do not matter.
 
         Args:
             viable: energy of each thought (−log of its probability of still being right).
@@ -98,6 +102,7 @@ class Competition:
             given: symbols that cells are fixed to, or -1.
             root_belief: beliefs of the uncommitted states.
             root_given: what the question itself gives.
+            identity: number of each thought.
             key: one random key per thought and round.
         """
         slots = viable.shape[1]
@@ -106,7 +111,8 @@ class Competition:
         dead = failed | (viable > bar)
         survivors = (~dead).sum(1, keepdim=True)
         strongest = viable.masked_fill(dead, torch.inf).argsort(dim=1, stable=True)
-        turn = (dead.cumsum(1) - 1).clamp_min(0) % survivors.clamp_min(1)
+        rank = (dead[:, None] & (identity[:, None] < identity[:, :, None])).sum(-1)  # among the dead
+        turn = rank % survivors.clamp_min(1)
         parent = torch.where(dead, strongest.gather(1, turn), torch.arange(slots, device=dead.device))
         again = dead & ((noise.uniform(noise.combine(key, 2), 1).squeeze(-1) < self.config.restart) | (survivors == 0))
         parent = torch.where(again, -1, parent)
@@ -115,4 +121,5 @@ class Competition:
         belief = torch.where(again[..., None, None], root_belief, belief.take_along_dim(source[..., None, None], 1))
         given = torch.where(again[..., None], root_given, given.take_along_dim(source[..., None], 1))
         cell, symbol = commitment(belief, given, key, self.config.certain)
-        return Round(dead, parent, cell, symbol)
+        number = torch.where(dead, identity.amax(1, keepdim=True) + 1 + rank, identity)
+        return Round(dead, number, parent, cell, symbol)

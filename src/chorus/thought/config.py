@@ -46,6 +46,8 @@ class MindConfig:
         value_channels: width of a value, per head (and per symbol).
         hidden: width of the feed-forward layer.
         slots: workspace slots; 0 builds a mind without a workspace.
+        processor: "recurrent", or "oscillatory" for cells that are coupled oscillators.
+        oscillator_dims: D, dimensions of an oscillator's sphere; only the oscillatory processor uses it.
 
     Raises:
         InputError: a size that is not positive, a relation that does not parse, `kept` of the wrong length.
@@ -67,6 +69,8 @@ class MindConfig:
     value_channels: int = 16
     hidden: int = 128
     slots: int = 1
+    processor: str = "recurrent"
+    oscillator_dims: int = 4
 
     def __post_init__(self) -> None:
         for name in (
@@ -88,6 +92,13 @@ class MindConfig:
             raise InputError(
                 f"kept must hold {self.input_size} entries of -1..{self.output_size - 1}, one for each question "
                 f"symbol; got {list(self.kept)}"
+            )
+        if self.processor not in ("recurrent", "oscillatory"):
+            raise InputError(f"processor must be recurrent or oscillatory; got {self.processor!r}")
+        if self.processor == "oscillatory" and (self.oscillator_dims < 2 or self.channels % self.oscillator_dims):
+            raise InputError(
+                f"oscillators of {self.oscillator_dims} dimensions do not divide {self.channels} channels; "
+                f"oscillator_dims must be 2 or more and a divisor of channels"
             )
         if not self.relations:
             raise InputError("a mind needs at least one relation; full() lets every cell read every cell")

@@ -80,7 +80,7 @@ def flops_per_row(mind: Mind) -> int:
     total = 2 * vectors * per_vector
     if config.symbols > 1:
         total += 2 * config.cells * config.channels * config.hidden
-    for relation in mind.processor.relations:
+    for relation in mind.processor.read.relations:
         assert isinstance(relation, Relation)
         width = relation.edges * config.heads * config.symbols
         total += 2 * width * (config.key_channels + config.value_channels)

@@ -21,6 +21,7 @@ from chorus.thought.config import MindConfig, TerminationConfig, ThinkConfig
 from chorus.thought.decoder import Decoder
 from chorus.thought.encoder import Encoder
 from chorus.thought.energy import EnergyHead
+from chorus.thought.oscillatory import OscillatoryProcessor
 from chorus.thought.pool import ThoughtPool
 from chorus.thought.processor import RecurrentProcessor
 from chorus.thought.rates import Rates
@@ -89,7 +90,9 @@ class Mind(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.processor = RecurrentProcessor(config)
+        self.processor: RecurrentProcessor | OscillatoryProcessor = (
+            RecurrentProcessor(config) if config.processor == "recurrent" else OscillatoryProcessor(config)
+        )
         self.workspace = Workspace(config) if config.slots else None
         self.energy = EnergyHead(config)
         self.decoder = Decoder(config)
@@ -244,7 +247,7 @@ class _Run:
         if step == self.config.steps:
             reason[reason == Halt.NONE] = Halt.BUDGET
         verdict = None
-        if self.competition and self.competition.due(step) and step < self.config.steps:
+        if self.competition and self.competition.due(step) and bool((reason == Halt.NONE).any()):
             verdict = self.compete(step, look, settled)
         if self.observe:
             self.observe(step, pool, look, verdict)
@@ -265,6 +268,7 @@ class _Run:
             given=pool.given,
             root_belief=self.root_belief,
             root_given=self.root.given,
+            identity=pool.identity,
             key=noise.combine(pool.key[:, None], pool.identity, step),
         )
 
@@ -282,8 +286,7 @@ class _Run:
         pool.h = inherit(pool.h, root.h)
         pool.given = inherit(pool.given, root.given)
         pool.context = inherit(pool.context, root.context)
-        newborn = pool.identity.amax(1, keepdim=True) + verdict.dead.cumsum(1)
-        pool.identity = torch.where(verdict.dead, newborn, pool.identity)
+        pool.identity = verdict.identity
 
         commits = verdict.cell >= 0
         pool.resting = torch.where(verdict.dead, False, pool.resting) & ~commits

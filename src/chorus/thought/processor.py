@@ -11,12 +11,8 @@ from chorus.thought.config import MindConfig
 from chorus.thought.relations import Relation
 
 
-class RecurrentProcessor(nn.Module):
-    """h ← F(h, context, broadcast): cells read each other along every relation, then each thinks by itself.
-
-    x = h + context + broadcast
-    x = LayerNorm(x + Σ_relation W_o · attention(x; topology))
-    h = LayerNorm(x + W_2 · relu(W_1 x + W_m · mean over symbols of x))
+class RelationalRead(nn.Module):
+    """W_o · attention(x; topology), summed over relations and heads: how cells of a thought read each other.
 
     With interchangeable symbols (S > 1) one attention pattern per relation and head serves all symbols of a cell: the
     score of two cells is the sum over symbols of q·k, so two cells that hold the same open candidates find each other.
@@ -24,12 +20,36 @@ class RecurrentProcessor(nn.Module):
 
     def __init__(self, config: MindConfig) -> None:
         super().__init__()
-        self.config = config
+        self.heads = config.heads
         self.relations = nn.ModuleList(Relation(spec, config.cells) for spec in config.relations)
         reads = len(config.relations) * config.heads
         self.split = [config.key_channels, config.key_channels, config.value_channels] * reads
         self.query_key_value = nn.Linear(config.channels, sum(self.split), bias=False)
         self.out = nn.Linear(reads * config.value_channels, config.channels, bias=False)
+
+    def forward(self, x: Float[Tensor, "R N S C"]) -> Float[Tensor, "R N S C"]:
+        """Return what every cell read."""
+        parts = iter(self.query_key_value(x).split(self.split, dim=-1))
+        found = []
+        for relation in self.relations:
+            for _ in range(self.heads):
+                q, k, v = (next(parts).flatten(2) for _ in range(3))
+                found.append(relation(q, k, v).view(*x.shape[:3], -1))
+        read: Tensor = self.out(torch.cat(found, dim=-1))
+        return read
+
+
+class RecurrentProcessor(nn.Module):
+    """h ← F(h, context, broadcast): cells read each other along every relation, then each thinks by itself.
+
+    x = h + context + broadcast
+    x = LayerNorm(x + read(x))
+    h = LayerNorm(x + W_2 · relu(W_1 x + W_m · mean over symbols of x))
+    """
+
+    def __init__(self, config: MindConfig) -> None:
+        super().__init__()
+        self.read = RelationalRead(config)
         self.read_norm = nn.LayerNorm(config.channels)
         self.up = nn.Linear(config.channels, config.hidden)
         self.up_mean = nn.Linear(config.channels, config.hidden, bias=False) if config.symbols > 1 else None
@@ -46,19 +66,9 @@ class RecurrentProcessor(nn.Module):
         x = h + context
         if broadcast is not None:
             x = x + broadcast
-        x = self.read_norm(x + self._read(x))
+        x = self.read_norm(x + self.read(x))
         hidden = self.up(x)
         if self.up_mean is not None:
             hidden = hidden + self.up_mean(x.mean(2, keepdim=True))
         out: Tensor = self.think_norm(x + self.down(F.relu(hidden, inplace=True)))
         return out
-
-    def _read(self, x: Float[Tensor, "R N S C"]) -> Float[Tensor, "R N S C"]:
-        parts = iter(self.query_key_value(x).split(self.split, dim=-1))
-        found = []
-        for relation in self.relations:
-            for _ in range(self.config.heads):
-                q, k, v = (next(parts).flatten(2) for _ in range(3))
-                found.append(relation(q, k, v).view(*x.shape[:3], -1))
-        read: Tensor = self.out(torch.cat(found, dim=-1))
-        return read

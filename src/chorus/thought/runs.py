@@ -24,6 +24,18 @@ from chorus.thought.thinker import DeviceName, Thinker, pick_device, pick_dtype
 from chorus.thought.training import Report, TrainConfig, Trainer
 
 _SECTIONS = ("task", "model", "training", "bank")
+# The names and types of the sections that no settings class of their own checks.
+_NAMES: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "task": {
+        "name": str,
+        "size": int,
+        "data": str,
+        "relations": str,
+        "shape": (list, tuple),
+        "interchangeable": bool,
+    },
+    "bank": {"problems": int, "seed": int, "held_out": int, "exclude": (list, tuple)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +43,34 @@ class RunSettings:
     """What a run trains, on what, and how; the sections of a TOML file.
 
     Attributes:
-        task: `name` of a built-in task (and `size` of a maze), or `data` and `relations` files.
+        task: `name` of a built-in task (and `size` of a maze); or files of `data` and `relations`, the `shape`
+            [height, width] of a grid, and whether the answer characters are `interchangeable`.
         model: settings of `MindConfig` that differ from what the task suggests.
         training: settings of `TrainConfig`.
-        bank: `problems` to generate and their `seed`; `held_out` pairs kept back to measure on.
+        bank: `problems` to generate and their `seed`; `held_out` pairs kept back to measure on; files of problems to
+            `exclude` from training, symmetric copies included.
+
+    Raises:
+        InputError: an unknown name in a section, or a value of another type.
     """
 
     task: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     bank: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for section in _SECTIONS:
+            if not isinstance(getattr(self, section), Mapping):
+                raise InputError(f"[{section}] is a section of settings; got {getattr(self, section)!r}")
+        for section, names in _NAMES.items():
+            for name, value in getattr(self, section).items():
+                if name not in names:
+                    raise InputError(f"[{section}]: unknown setting {name!r}; known are {', '.join(sorted(names))}")
+                if not isinstance(value, names[name]) or (isinstance(value, bool) and names[name] is not bool):
+                    raise InputError(f"[{section}]: {name} cannot be {value!r}")
+                if isinstance(value, int) and value < 0:
+                    raise InputError(f"[{section}]: {name} must be 0 or more; got {value}")
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
@@ -56,7 +86,10 @@ class RunSettings:
         alien = sorted(set(values) - set(_SECTIONS))
         if alien:
             raise InputError(f"{path}: unknown section [{alien[0]}]; known are {', '.join(_SECTIONS)}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def override(self, section: str, **values: Any) -> Self:
         """Return settings in which some values of a section are replaced; None keeps what is there."""
@@ -66,9 +99,14 @@ class RunSettings:
     def make_task(self) -> Task:
         """Return the task that the settings name."""
         if "data" in self.task:
-            shape = self.task.get("shape")
+            shape = tuple(self.task.get("shape", ()))
+            if shape and (len(shape) != 2 or not all(isinstance(side, int) for side in shape)):
+                raise InputError(f"[task]: shape is [height, width]; got {list(shape)}")
             return PairsTask.from_file(
-                self.task["data"], self.task.get("relations"), shape=tuple(shape) if shape else None
+                self.task["data"],
+                self.task.get("relations"),
+                shape=(shape[0], shape[1]) if shape else None,
+                interchangeable=self.task.get("interchangeable", False),
             )
         if "name" not in self.task:
             raise InputError("say what to train on: a --task (sudoku, sudoku4, sudoku6, maze) or your own --data FILE")
@@ -81,9 +119,8 @@ class TrainingRun:
     Args:
         settings: what and how.
         out: the model folder; it also holds the state to resume from and TensorBoard's event files.
-        resume: go on from the state in `out`.
+        resume: go on from the state in `out`, with the settings it began with where `settings` says nothing else.
         start: a trained model whose weights to begin with.
-        exclude: files of problems to keep out of the training set, symmetric copies included.
         device: where to train.
         precision: "auto", "float32" or "bfloat16".
         accelerator: an `accelerate.Accelerator`.
@@ -99,17 +136,20 @@ class TrainingRun:
         *,
         resume: bool = False,
         start: str | None = None,
-        exclude: Sequence[Path] = (),
         device: DeviceName = "auto",
         precision: str = "auto",
         accelerator: Any = None,
     ) -> None:
-        self.settings, self.out, self.accelerator = settings, out, accelerator
         state_file = out / TRAINING
         if resume and not state_file.exists():
             raise InputError(f"{out}: nothing to resume there (no {TRAINING}); leave out --resume to begin a run")
         if not resume and state_file.exists():
             raise InputError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out")
+        record = load_checkpoint(out).record if resume else {}
+        for section, values in record.get("settings", {}).items():
+            settings = settings.override(section, **{**values, **getattr(settings, section)})
+        self.settings, self.out, self.accelerator = settings, out, accelerator
+        self.stopping = False
         self.task = settings.make_task()
         config = TrainConfig.from_dict(settings.training)
         place = accelerator.device if accelerator else pick_device(device)
@@ -118,25 +158,25 @@ class TrainingRun:
         if start is not None:
             self._copy_weights(mind, load_checkpoint(start).mind)
         questions, answers = self._problems()
-        questions, answers = without(self.task, questions, answers, list(_questions(exclude)))
-        self.held_out = min(int(settings.bank.get("held_out", min(500, len(questions) // 10))), len(questions) - 1)
-        split = len(questions) - max(0, self.held_out)
+        questions, answers = without(self.task, questions, answers, list(_questions(settings.bank.get("exclude", ()))))
+        held_out = min(settings.bank.get("held_out", min(500, len(questions) // 10)), max(0, len(questions) - 1))
+        split = len(questions) - held_out
         self.test = [
             (self.task.decode_question(q), self.task.decode(a))
             for q, a in zip(questions[split:], answers[split:], strict=True)
         ]
+        questions, answers = without(self.task, questions[:split], answers[:split], [q for q, _ in self.test])
         self.trainer = Trainer(
             mind,
-            BankSource(self.task, questions[:split], answers[:split]),
+            BankSource(self.task, questions, answers),
             config,
             dtype=_precision(precision, place),
             accelerator=accelerator,
         )
-        self.problems = split
-        self.seconds = 0.0
+        self.problems = len(questions)
+        self.seconds = float(record.get("seconds", 0.0))
         if resume:
             self.trainer.load_state(read_tensors(state_file))
-            self.seconds = float(load_checkpoint(out).record.get("seconds", 0.0))
 
     @staticmethod
     def _copy_weights(mind: Mind, source: Mind) -> None:
@@ -150,36 +190,53 @@ class TrainingRun:
     def _problems(self) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.uint8]]]:
         if "data" in self.settings.task:
             pairs = load_pairs(self.task, self.settings.task["data"])
-            order = np.random.default_rng(int(self.settings.bank.get("seed", 0))).permutation(len(pairs.questions))
+            order = np.random.default_rng(self.settings.bank.get("seed", 0)).permutation(len(pairs.questions))
             return pairs.questions[order], pairs.answers[order]
         bank = self.settings.bank
-        return make_bank(self.task, int(bank.get("problems", 20_000)), int(bank.get("seed", 0)))
+        return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0))
 
     @property
     def leads(self) -> bool:
         """Whether this process is the one that writes and prints."""
         return self.accelerator is None or self.accelerator.is_main_process
 
+    def stop(self) -> None:
+        """End `updates` after the update at hand, in all processes of the run."""
+        self.stopping = True
+
     def updates(self, save_every: float = 120.0) -> Iterator[Report]:
-        """Train to the end, yielding each update's report; the run is saved every so many seconds and at the end."""
+        """Train to the end, yielding each update's report; the run is saved every so many seconds and at the end.
+
+        A run that fails is not saved once more: what lies in the folder is from before the failure.
+        """
         writer = self._writer()
         saved = began = time.monotonic()
-        before = self.seconds
+        before, failed = self.seconds, False
         try:
             for report in self.trainer.steps():
                 self.seconds = before + time.monotonic() - began
-                for name in ("loss", "cross_entropy", "exact", "viable"):
-                    value = getattr(report, name)
-                    if writer and value == value:  # not NaN
-                        writer.add_scalar(name, value, self.trainer.update)
+                _log(writer, report, self.trainer.update)
                 yield report
+                if self._stops():
+                    break
                 if time.monotonic() - saved > save_every:
                     self.save()
                     saved = time.monotonic()
+        except ChorusError:
+            failed = True
+            raise
         finally:
+            if not failed:
+                self.save()
             if writer:
                 writer.close()
-            self.save()
+
+    def _stops(self) -> bool:
+        """Whether any process of the run was asked to stop; all of them must stop after the same update."""
+        if self.accelerator is None:
+            return self.stopping
+        votes = torch.tensor(float(self.stopping), device=self.trainer.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
 
     def _writer(self) -> Any:
         if not self.leads:
@@ -216,10 +273,10 @@ class TrainingRun:
         return Checkpoint(mind=self.trainer.averaged(), task=self.task, record=record)
 
     def save(self, score: Score | None = None) -> None:
-        """Write the model and the state to resume from, each atomically."""
+        """Write the model and then the state to resume from, so that such a state always has a model beside it."""
         if self.leads:
-            write_tensors(self.out / TRAINING, self.trainer.state())
             self.checkpoint(score).save(self.out)
+            write_tensors(self.out / TRAINING, self.trainer.state())
 
     def measure(self, config: ThinkConfig | None = None) -> Score | None:
         """Evaluate the averaged weights on the pairs held out, and save the result with the model."""
@@ -232,7 +289,17 @@ class TrainingRun:
         return score
 
 
-def _questions(files: Sequence[Path]) -> Iterator[str]:
+def _log(writer: Any, report: Report, update: int) -> None:
+    try:
+        for name in ("loss", "cross_entropy", "exact", "viable"):
+            value = getattr(report, name)
+            if writer and value == value:  # not NaN
+                writer.add_scalar(name, value, update)
+    except OSError as error:
+        raise ChorusError(f"{writer.log_dir}: cannot be written: {error.strerror or error}") from None
+
+
+def _questions(files: Sequence[str]) -> Iterator[str]:
     for file in files:
         for record in read_problems(file):
             if record.error is not None:

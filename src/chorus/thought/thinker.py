@@ -220,13 +220,10 @@ class _Recorder:
             self.watch(self.trace)
 
     def _events(self, step: int, identity: list[int], verdict: Round) -> Iterator[Event]:
-        newest = max(identity)
         for slot, dead in enumerate(verdict.dead[0].tolist()):
-            thought = identity[slot]
+            thought = int(verdict.identity[0, slot])
             if dead:
-                yield Event(step=step, kind="kill", thought=thought)
-                newest += 1
-                thought = newest
+                yield Event(step=step, kind="kill", thought=identity[slot])
                 parent = int(verdict.parent[0, slot])
                 if parent < 0:
                     yield Event(step=step, kind="restart", thought=thought)

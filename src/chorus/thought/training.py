@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -23,6 +23,20 @@ from chorus.errors import ChorusError, InputError
 from chorus.thought.competition import commitment
 from chorus.thought.config import from_mapping
 from chorus.thought.model import SHARE_EVERY, Mind
+
+# What each setting may be: the least whole number, or a test and its name.
+_COUNTS: dict[str, int] = {
+    **dict.fromkeys(("updates", "problems", "thoughts", "segment", "segments"), 1),
+    **dict.fromkeys(("warmup", "commit_after", "seed"), 0),
+}
+_SHARE = (lambda value: 0 <= value <= 1), "between 0 and 1"
+_POSITIVE = (lambda value: 0 < value < math.inf), "above 0"
+_NOT_NEGATIVE = (lambda value: 0 <= value < math.inf), "0 or more"
+_MEASURES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("cooldown", "ema", "commit", "forget", "certain"), _SHARE),
+    **dict.fromkeys(("learning_rate", "gradient_clip"), _POSITIVE),
+    **dict.fromkeys(("weight_decay", "energy_weight"), _NOT_NEGATIVE),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +62,7 @@ class TrainConfig:
         forget: probability that a thought which cannot be right any more starts again, per segment.
         certain: cells with at least this probability are not committed.
         seed: of everything random.
+        only: train only the weights whose name starts with this ("workspace"); the others stay as they are.
 
     Raises:
         InputError: a value out of range.
@@ -70,18 +85,17 @@ class TrainConfig:
     forget: float = 0.15
     certain: float = 0.9
     seed: int = 0
+    only: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("updates", "problems", "thoughts", "segment", "segments"):
+        for name, least in _COUNTS.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"training: {name} must be a whole number of 1 or more; got {value!r}")
-        for name in ("cooldown", "ema", "commit", "forget", "certain"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"training: {name} must be between 0 and 1; got {getattr(self, name)!r}")
-        for name in ("learning_rate", "gradient_clip"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise InputError(f"training: {name} must be above 0; got {getattr(self, name)!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"training: {name} must be a whole number of {least} or more; got {value!r}")
+        for name, (fits, wanted) in _MEASURES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not fits(value):
+                raise InputError(f"training: {name} must be {wanted}; got {value!r}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -184,8 +198,13 @@ class Trainer:
         self.mind, self.source, self.config, self.dtype, self.accelerator = mind, source, config, dtype, accelerator
         rank = accelerator.process_index if accelerator else 0
         self.generator = torch.Generator().manual_seed(config.seed * 1_000_003 + rank)
-        decayed = [p for p in mind.parameters() if p.dim() > 1]
-        others = [p for p in mind.parameters() if p.dim() <= 1]
+        for name, weight in mind.named_parameters():
+            weight.requires_grad_(name.startswith(config.only))
+        trained = [weight for weight in mind.parameters() if weight.requires_grad]
+        if not trained:
+            raise InputError(f"training: no weight has a name that starts with {config.only!r}")
+        decayed = [weight for weight in trained if weight.dim() > 1]
+        others = [weight for weight in trained if weight.dim() <= 1]
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=config.learning_rate,
@@ -332,7 +351,8 @@ class Trainer:
         """
 
         def under(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            found = (name for name in tensors if name.startswith(prefix))
+            return {name.removeprefix(prefix): tensors[name].clone() for name in found}  # training changes them
 
         try:
             self.mind.load_state_dict(under("weight."))

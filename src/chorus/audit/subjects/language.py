@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 SEQUENCES, LENGTH = 16, 32
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def transformers() -> Any:
@@ -74,10 +75,12 @@ def read_inputs(folder: str | None, inputs: str | None, vocabulary: int, longest
         return torch.randint(0, vocabulary, (SEQUENCES, min(LENGTH, longest)), generator=generator)
     if folder is None:
         raise InputError("--inputs needs a model folder with a tokenizer; the generated model has its own inputs")
+    if not any((Path(folder) / name).is_file() for name in TOKENIZERS):
+        raise InputError(f"{folder}: no tokenizer for --inputs in it (none of {', '.join(TOKENIZERS)})")
     try:
         tokenizer = transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: no tokenizer for --inputs: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{folder}: no tokenizer that can be read: {str(error).splitlines()[0]}") from None
     rows = [tokenizer(line)["input_ids"][:longest] for line in read_text(inputs).split("\n") if line.strip()]
     length = min((len(row) for row in rows), default=0)
     if length < 2:

@@ -8,7 +8,7 @@ model. The remedy that is recomputed is the fallback: the next-best experts for 
 for everybody in place of a missing router.
 
 Without a folder, a Mixtral with 2 layers of 8 experts, 2 of them for each token, is made from its configuration and
-trained for 150 steps on four "languages" with words of their own; the language is the stimulus and the address.
+trained for 80 steps on four "languages" with words of their own; the language is the stimulus and the address.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def build(folder: str | None = None, *, seed: int = 0, inputs: str | None = None
                 router_aux_loss_coef=0.02,
                 attn_implementation="eager",
             )
-            model = language.train(library.MixtralForCausalLM(config), lambda g: _languages(g, 32), 150, seed)
+            model = language.train(library.MixtralForCausalLM(config), lambda g: _languages(g, 32), 80, seed)
         ids = _languages(torch.Generator().manual_seed(seed + 1), 32)
         labels = (ids // WORDS).flatten().numpy()
-        told = "Mixtral made from its configuration (2 layers, 8 experts, top 2), trained for 150 steps on 4 languages"
+        told = "Mixtral made from its configuration (2 layers, 8 experts, top 2), trained for 80 steps on 4 languages"
     else:
         model = language.load(folder)
         longest = getattr(model.config, "max_position_embeddings", None) or LENGTH

@@ -6,7 +6,7 @@ groups of grouped attention and the layers are shared resources, because no edge
 its slice out of the output projection's input. The function is the overlap of the next-token distributions with those
 of the intact model. The remedy that is recomputed is mean ablation: the element's mean output stands in for it.
 
-Without a folder, a GPT-2 with 2 layers of 4 heads is made from its configuration and trained for 120 steps on blocks of
+Without a folder, a GPT-2 with 2 layers of 4 heads is made from its configuration and trained for 60 steps on blocks of
 8 random tokens that repeat, so that predicting needs attention.
 """
 
@@ -59,9 +59,9 @@ def build(folder: str | None = None, *, seed: int = 0, inputs: str | None = None
                 eos_token_id=0,
                 attn_implementation="eager",
             )
-            model = language.train(library.GPT2LMHeadModel(config), _repeating, 120, seed, skip=PERIOD)
+            model = language.train(library.GPT2LMHeadModel(config), _repeating, 60, seed, skip=PERIOD)
         ids = _repeating(torch.Generator().manual_seed(seed + 1))[: language.SEQUENCES]
-        told = "GPT-2 made from its configuration (2 layers, 4 heads), trained for 120 steps on repeating blocks"
+        told = "GPT-2 made from its configuration (2 layers, 4 heads), trained for 60 steps on repeating blocks"
     else:
         model = language.load(folder)
         longest = getattr(model.config, "max_position_embeddings", None) or language.LENGTH

@@ -96,6 +96,11 @@ class PairsTask(Task):
                 raise InputError(f"{data}, line {record.line}: more than {_MOST_CHARACTERS} different characters")
         if not pairs:
             raise InputError(f"{data}: no pair of question and answer")
+        if interchangeable and len(lengths) > 1:
+            raise InputError(
+                f"{data}: sequences of different lengths are padded, and padding cannot be renamed; "
+                "interchangeable characters need one length"
+            )
         cells = max(lengths)
         pad = _PAD if len(lengths) > 1 else ""
         return cls(

@@ -1,0 +1,135 @@
+"""How fast the audit finds weak links and attack curves, against networkx in the same run.
+
+python benchmarks/audit.py            all of it, about a minute on one core
+python benchmarks/audit.py --quick    small sizes, some seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+
+from chorus.audit import Graph, articulation_points_and_bridges, attack_curve, strong_articulation_points_and_bridges
+
+RESULTS = Path(__file__).parent / "results" / "audit.json"
+
+
+def timed(work: Callable[[], object], repeats: int = 3) -> tuple[float, object]:
+    """Median seconds of CPU time of some runs (the machine may be shared), and the last result."""
+    seconds, result = [], None
+    for _ in range(repeats):
+        start = time.process_time()
+        result = work()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds), result
+
+
+def random_digraph(n: int, m: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, n, (m, 2))
+
+
+def one_by_one(n: int, edges: np.ndarray) -> list[int]:
+    """Strong articulation points the obvious way: take each vertex out and count the components again."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(n))
+    graph.add_edges_from((a, b) for a, b in edges.tolist() if a != b)
+    whole = nx.number_strongly_connected_components(graph)
+    alone = {v for part in nx.strongly_connected_components(graph) if len(part) == 1 for v in part}
+    found = []
+    for v in range(n):
+        rest = nx.restricted_view(graph, [v], [])
+        if nx.number_strongly_connected_components(rest) > whole - (v in alone):
+            found.append(v)
+    return found
+
+
+def networkx_attack(graph: nx.Graph, removals: int) -> list[float]:
+    """Draw the first removals of a degree attack the obvious way: remove, look for the largest component."""
+    left = graph.copy()
+    n = len(left)
+    order = sorted(left, key=lambda v: (-left.degree(v), v))
+    shares = [max(map(len, nx.connected_components(left))) / n]
+    for v in order[:removals]:
+        left.remove_node(v)
+        shares.append(max(map(len, nx.connected_components(left)), default=0) / n)
+    return shares
+
+
+def weak_links(quick: bool) -> list[dict[str, float]]:
+    """Strong articulation points and bridges by size; networkx while it finishes in some ten seconds."""
+    rows = []
+    for n, m, against in (
+        (200, 1_000, True), (800, 4_000, True), (1_000, 5_000, not quick),
+        (20_000, 100_000, False), (200_000, 1_000_000, False),
+    ):  # fmt: skip
+        if quick and m > 100_000:
+            continue
+        edges = random_digraph(n, m)
+        strong_articulation_points_and_bridges(Graph.of(n, edges))  # compile once
+        seconds, found = timed(lambda n=n, edges=edges: strong_articulation_points_and_bridges(Graph.of(n, edges)))
+        both, _ = timed(lambda n=n, edges=edges: articulation_points_and_bridges(Graph.of(n, edges)))
+        row = {"vertices": n, "edges": m, "points": len(found[0]), "bridges": len(found[1]), "seconds": seconds,
+               "undirected_seconds": both}  # fmt: skip
+        if against:
+            row["networkx_seconds"], slow = timed(lambda n=n, edges=edges: one_by_one(n, edges), repeats=1)
+            assert slow == found[0].tolist()
+            row["times_faster"] = row["networkx_seconds"] / seconds
+        rows.append(row)
+    return rows
+
+
+def attacks(quick: bool) -> list[dict[str, float | str]]:
+    """Attack curves of a graph with the size of the AS graph of 2 January 2000 (6,474 systems)."""
+    n = 1_000 if quick else 6_474
+    reference = nx.random_internet_as_graph(n, seed=1)
+    graph = Graph.of(n, np.array(reference.edges), directed=False)
+    rows: list[dict[str, float | str]] = []
+    for strategy in ("degree", "adaptive", "random"):
+        attack_curve(graph, strategy)
+        seconds, curve = timed(lambda strategy=strategy: attack_curve(graph, strategy))
+        row = {"strategy": strategy, "vertices": n, "edges": graph.m, "R": curve.robustness, "seconds": seconds}
+        if strategy == "degree":
+            # networkx recounts after each removal: only the first twentieth is run, against our whole curve.
+            some = n // 20
+            row["networkx_removals"] = some
+            row["networkx_seconds"], slow = timed(lambda some=some: networkx_attack(reference, some), repeats=1)
+            assert np.allclose(slow, curve.share[: some + 1])
+            row["times_faster"] = row["networkx_seconds"] / seconds
+        rows.append(row)
+    return rows
+
+
+def show(title: str, rows: list[dict[str, float | str]]) -> None:
+    print(f"\n{title}")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = [names] + [[f"{row[name]:,.4g}" if isinstance(row.get(name), float) else str(row.get(name, ""))
+                        for name in names] for row in rows]  # fmt: skip
+    widths = [max(len(row[k]) for row in table) for k in range(len(names))]
+    for row in table:
+        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written")
+    quick = parser.parse_args().quick
+    curves = attacks(quick)
+    show("attack curves (random: mean of 20 attacks; seconds of CPU on one core, median of 3)", curves)
+    links = weak_links(quick)
+    show("strong articulation points and bridges (seconds of CPU on one core, median of 3)", links)
+    if not quick:
+        RESULTS.parent.mkdir(exist_ok=True)
+        machine = {"python": platform.python_version(), "numpy": np.__version__, "networkx": nx.__version__}
+        RESULTS.write_text(json.dumps({"machine": machine, "weak_links": links, "attacks": curves}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

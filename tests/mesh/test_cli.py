@@ -1,0 +1,190 @@
+"""The command line, as somebody uses it: with processes, exit codes and messages."""
+
+import io
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import chorus
+from chorus.cli import main
+
+SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
+
+
+class Result(NamedTuple):
+    stdout: str
+    stderr: str
+
+
+def cli(*arguments: object, code: int = 0) -> Result:
+    """Run the command line in this process, as `chorus mesh …` would."""
+    out, err = io.StringIO(), io.StringIO()
+    found = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["chorus", "mesh", *map(str, arguments)])
+        patch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])  # for the processes that a demonstration starts
+        patch.setenv("COLUMNS", "100")
+        try:
+            main()
+        except SystemExit as stop:
+            found = int(stop.code or 0)
+    assert found == code, out.getvalue() + err.getvalue()
+    return Result(out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Found a mesh of three and run its nodes."""
+    directory = tmp_path_factory.mktemp("m")
+    written = cli("init", directory / "x", "--nodes", 3).stdout.split()
+    processes = []
+    for path in written:
+        command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", path]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT))
+    for process in processes:
+        assert process.stdout is not None
+        assert "is running in the mesh" in process.stdout.readline()
+    yield directory / "x"
+    for process in processes:
+        process.terminate()
+    assert [process.wait(20) for process in processes] == [0, 0, 0]
+
+
+def test_ask_answers_on_stdout_and_tells_where_it_is_committed(mesh: Path) -> None:
+    result = cli("ask", PUZZLE, "--config", mesh / "ana.toml")
+    assert result.stdout.strip() == SOLVED
+    assert re.search(r"committed at entry \d+: by (ana|ben|cem), \d approvals, score 1\.00", result.stderr)
+    assert re.search(r"^(ana|ben|cem): \d+$", result.stderr, re.MULTILINE)  # tokens, as they came
+    events = [json.loads(line) for line in cli("ask", PUZZLE, "-c", mesh / "ben.toml", "--json").stdout.splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["asked", "closed"]
+    assert events[-1]["answer"] == SOLVED
+
+
+def test_what_has_no_answer_is_a_failure(mesh: Path) -> None:
+    result = cli("ask", "not a Sudoku", "-c", mesh / "ana.toml", "--patience", 5, code=1)
+    assert "error: no answer: the round is undecided" in result.stderr
+
+
+def test_solve_reads_every_kind_of_file(mesh: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"source,question,answer\na,{PUZZLE},{SOLVED}\nb,{PUZZLE},{'1' * 81}\n")
+    result = cli("solve", tmp_path / "q.csv", "-c", mesh / "cem.toml")
+    assert "2 of 2 answered, 1 of 2 as the file says" in result.stderr
+    assert {json.loads(line)["answer"] for line in result.stdout.splitlines()} == {SOLVED}
+    (tmp_path / "q.jsonl").write_text(json.dumps({"question": PUZZLE, "answer": SOLVED}) + "\n")
+    assert "1 of 1 as the file says" in cli("solve", tmp_path / "q.jsonl", "-c", mesh / "cem.toml").stderr
+    (tmp_path / "q.txt").write_text(f"# Sudokus\n{PUZZLE}\n")
+    assert "1 of 1 answered\n" in cli("solve", tmp_path / "q.txt", "-c", mesh / "cem.toml").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", "puzzle\n1\n", "q.csv:1: no column is called 'question'"),
+        ("q.jsonl", '{"question": "a"}\n{"q": 1}\n', "q.jsonl:2: expected an object"),
+        ("q.jsonl", '{"question": 3}\n', "q.jsonl:1: question and answer must be text"),
+        ("q.txt", "\n", "no questions in this file"),
+        ("q.txt", "x" * 20_000, "question 1 has 20000 characters"),
+    ],
+)
+def test_a_bad_file_of_questions_is_told(mesh: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert message in cli("solve", tmp_path / name, "-c", mesh / "ana.toml", code=2).stderr
+
+
+def test_status_tells_heads_and_health(mesh: Path) -> None:
+    cli("ask", PUZZLE, "-c", mesh / "ana.toml")
+    text = cli("status", "-c", mesh / "ben.toml").stdout
+    for line in (r"^ben, epoch 0, mesh \w{16}$", r"^committed +\d+ entries, root", r"^disk +fine$", r"majority 2$"):
+        assert re.search(line, text, re.MULTILINE), line
+    told = json.loads(cli("status", "-c", mesh / "ben.toml", "--json").stdout)
+    assert {member["name"] for member in told["members"]} == {"ana", "ben", "cem"}
+    assert all(member["heard"] is not None for member in told["members"])
+
+
+def test_the_log_is_shown_verified_and_proved(mesh: Path, tmp_path: Path) -> None:
+    cli("ask", PUZZLE, "-c", mesh / "ana.toml")
+    time.sleep(1.5)  # the heads are kept once a second
+    shown = cli("log", "show", "-c", mesh / "ana.toml", "--last", 0).stdout
+    assert re.search(r"ana +ask +53\.\.7", shown)
+    assert cli("log", "verify", "-c", mesh / "ana.toml").stdout == ""
+    (tmp_path / "head.json").write_text(cli("log", "head", "-c", mesh / "ben.toml").stdout)
+    cli("log", "verify", "-c", mesh / "ana.toml", "--head", tmp_path / "head.json", "--every-signature")
+    (tmp_path / "proof.json").write_text(cli("log", "prove", "-c", mesh / "ana.toml", "--entry", 1).stdout)
+    checked = cli("log", "verify", "-c", mesh / "cem.toml", "--proof", tmp_path / "proof.json")
+    assert "stands at place 1 of" in checked.stdout
+    proof = json.loads((tmp_path / "proof.json").read_text())
+    (tmp_path / "proof.json").write_text(json.dumps({**proof, "place": 2}))
+    result = cli("log", "verify", "-c", mesh / "cem.toml", "--proof", tmp_path / "proof.json", code=1)
+    assert "the path does not lead from this entry" in result.stderr
+    assert "not 99999" in cli("log", "prove", "-c", mesh / "ana.toml", "--entry", 99999, code=2).stderr
+
+
+def test_a_changed_copy_of_the_log_is_named(mesh: Path, tmp_path: Path) -> None:
+    cli("ask", PUZZLE, "-c", mesh / "ana.toml")
+    time.sleep(1.5)
+    copy = sqlite3.connect(tmp_path / "mesh.log")
+    with sqlite3.connect(mesh / "mesh.log") as log:
+        log.backup(copy)
+    copy.execute("UPDATE log SET record = CAST(replace(record, '8', '9') AS BLOB) WHERE position = 2")
+    copy.commit()
+    copy.close()
+    text = (mesh / "ana.toml").read_text().replace("sqlite:mesh.log", f"sqlite:{tmp_path}/mesh.log")
+    (mesh / "changed.toml").write_text(text)
+    result = cli("log", "verify", "-c", mesh / "changed.toml", code=1)
+    assert "position 2 " in result.stdout.splitlines()[0]
+    assert "error: the log is not what was committed" in result.stderr
+
+
+def test_keygen_prints_the_public_key_and_never_overwrites(tmp_path: Path) -> None:
+    assert re.fullmatch(r"[0-9a-f]{64}\n", cli("keygen", tmp_path / "k").stdout)
+    assert (tmp_path / "k").stat().st_mode & 0o777 == 0o600
+    assert "never overwritten" in cli("keygen", tmp_path / "k", code=2).stderr
+
+
+def test_init_for_founders_elsewhere_writes_no_keys(tmp_path: Path) -> None:
+    keys = [cli("keygen", tmp_path / f"k{n}").stdout.strip() for n in range(2)]
+    cli("init", tmp_path / "m", "--founder", f"ana={keys[0]}", "--founder", f"ben={keys[1]}")
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["ana.toml", "ben.toml"]
+    assert "is not a public key" in cli("init", tmp_path / "n", "--founder", "ana=xyz", code=2).stderr
+    alone = cli("init", tmp_path / "n", "--nodes", 5, "--topology", "sliding_window(1)", code=2)
+    assert "nothing could ever be accepted" in alone.stderr
+    assert "exists already" in cli("init", tmp_path / "m", "--founder", f"ana={keys[0]}", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("status", "-c", "nowhere.toml"), 2, "cannot read the configuration"),
+        (("node", "-c", "nowhere.toml"), 2, "cannot read the configuration"),
+        (("demo", "--nodes", "4", "--kill", "2"), 2, "leaves no majority"),
+        (("init", "d", "--member", "oracle"), 2, "is no kind of member"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in cli(*arguments, code=code).stderr
+
+
+def test_asking_where_nothing_runs_says_how_to_start_it(tmp_path: Path) -> None:
+    cli("init", tmp_path / "m", "--nodes", 1)
+    result = cli("ask", "?", "-c", tmp_path / "m" / "ana.toml", code=1)
+    assert "no node is running here; start it with `chorus mesh node`" in result.stderr
+
+
+def test_the_demonstration_keeps_its_promises() -> None:
+    result = cli("demo", "--nodes", 3, "--kill", 1, "--seconds", 8)
+    assert "cem is killed (SIGKILL)" in result.stdout
+    assert "cem is started again" in result.stdout
+    assert "every node ended at the same head" in result.stdout
+    assert "the log holds all that any of the 3 journals remembers" in result.stdout
