@@ -69,7 +69,12 @@ def build(place: str | None = None, *, seed: int = 0) -> Subject:
         if shares:
             links += [(number[thought], number["workspace"]), (number["workspace"], number[thought])]
     links.append((number["energy head"], number["decoder"]))
-    parts = {"encoder": mind.encoder, "energy head": mind.energy, "decoder": mind.decoder, "workspace": mind.workspace}
+    parts: dict[str, torch.nn.Module | None] = {
+        "encoder": mind.encoder,
+        "energy head": mind.energy,
+        "decoder": mind.decoder,
+        "workspace": mind.workspace,
+    }
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if part is not None}
     processor = sum(p.numel() for p in mind.processor.parameters())
     # One processor serves all thoughts: its parameters are shared, and each thought carries its part.
