@@ -1,5 +1,6 @@
 """The trace of a run: what it records, the way through a file, the lineage, and its pictures."""
 
+import io
 import itertools
 import xml.etree.ElementTree as ElementTree
 
@@ -107,7 +108,7 @@ def test_the_live_view_shows_boards_energies_and_deeds(recorded):
     from rich.console import Console
 
     _, trace = recorded
-    console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=150, record=True, file=io.StringIO())
     console.print(live_view(trace))
     shown = console.export_text()
     for thought in trace.frames[-1].identity:

@@ -92,7 +92,7 @@ def test_relations_and_interchangeable_symbols_of_a_persons_own_task(command, tm
         (["--data", "missing.csv"], "missing.csv: cannot be read: No such file"),
         (["--task", "maze", "--size", "10"], "the size of a maze is odd"),
         (["--task", "sudoku4", "--updates", "0"], "updates must be a whole number of 1 or more; got 0"),
-        (["--task", "sudoku4", "--updates", "x"], "not a valid integer"),
+        (["--task", "sudoku4", "--updates", "x"], "Invalid value for '--updates'"),
         (["--task", "sudoku4", "--resume"], "nothing to resume there"),
         (["--task", "sudoku4", "--start", "nowhere"], "nowhere: no such model"),
         (["--task", "sudoku4", "--exclude", "missing.txt"], "missing.txt: cannot be read"),

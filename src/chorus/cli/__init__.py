@@ -1,5 +1,6 @@
 """The command line: one thin command per verb; every room is imported inside the command that needs it."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -66,4 +67,8 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has gone, as in `chorus think FILE | head`
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:  # standard output cannot be written, as on a full disk
+        typer.echo(f"error: {error.strerror or error}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else what is left in the buffer fails once more at exit
         sys.exit(1)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from chorus.errors import InputError
 from chorus.thought.tasks.reading import read_problems
-from chorus.thought.tasks.task import Task
+from chorus.thought.tasks.task import Indices, Task
 
 _PAD = "\0"
 _MOST_CHARACTERS = 255
@@ -30,6 +32,17 @@ class PairsTask(Task):
     def normalize(self, question: str) -> str:
         """Give the question without the end of its line."""
         return question.rstrip("\r\n")
+
+    def canonical(self, questions: Indices) -> Indices:
+        """Rename interchangeable givens in the order of their first appearance, in question indices [m, cells]."""
+        if not self.interchangeable:
+            return questions
+        kept = np.array([index for index, answer in enumerate(self.kept) if answer >= 0], np.uint8)
+        found = questions[:, None] == kept[:, None]
+        first = np.where(found.any(2), found.argmax(2), self.cells)
+        rank = first.argsort(axis=1, kind="stable").argsort(axis=1)
+        renamed: Indices = np.where(found, kept[rank][..., None], np.uint8(0)).sum(axis=1, dtype=np.uint8)
+        return np.where(found.any(1), renamed, questions)
 
     def to_dict(self) -> dict[str, Any]:
         """Give every field, as JSON values."""
