@@ -225,7 +225,7 @@ def imports() -> list[dict[str, object]]:
 
 
 def show(title: str, rows: list[dict[str, object]]) -> None:
-    print(f"\n{title}")
+    print(f"\n{title}", flush=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
@@ -243,19 +243,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networkx-seconds", type=float, default=60)
     limit = parser.parse_args().networkx_seconds
-    sections = {
-        "coverage of all actors and the last one's field, 48 layers": coverage(limit),
-        "receptive field under random neighbours, 48 layers": random_target(),
-        "exact path counts to every actor": paths(),
-        "exact path count of one pair": one_pair(),
-        "execution plan, tile 128": plans(),
-        "import": imports(),
+    sections: dict[str, Callable[[], list[dict[str, object]]]] = {
+        "coverage of all actors and the last one's field, 48 layers": lambda: coverage(limit),
+        "receptive field under random neighbours, 48 layers": random_target,
+        "exact path counts to every actor": paths,
+        "exact path count of one pair": one_pair,
+        "execution plan, tile 128": plans,
+        "import": imports,
     }
-    for title, rows in sections.items():
-        show(title, rows)
+    found = {}
+    for title, measure in sections.items():
+        found[title] = measure()
+        show(title, found[title])
     results = Path(__file__).parent / "results" / "topology.json"
     results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(sections, indent=1) + "\n")
+    results.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nwrote {results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results}")
 
 

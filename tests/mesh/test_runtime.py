@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chorus.errors import InputError
 from chorus.mesh.bus import Hub
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Closed, Committed, Said
@@ -79,6 +80,14 @@ class Rubbish(Doubler):
 
     async def judge(self, question: str, answer: str) -> Judgement:
         return Judgement(float("nan"), True)
+
+
+class Unspeakable(Doubler):
+    async def propose(self, question: str, seed: int, budget: int, emit: Callable[[str], None]) -> Answer:
+        return Answer("\ud800", float("nan"), -5)
+
+    async def judge(self, question: str, answer: str) -> Judgement:
+        raise RuntimeError("\ud800")
 
 
 class TooLong(Doubler):
@@ -156,7 +165,7 @@ def test_a_mesh_answers_streams_and_agrees(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("bad", [Hangs, Crashes, Floods, Rubbish, TooLong])
+@pytest.mark.parametrize("bad", [Hangs, Crashes, Floods, Rubbish, Unspeakable, TooLong])
 def test_a_bad_minority_delays_nobody(bad: type[Doubler], tmp_path: Path) -> None:
     async def play() -> tuple[Round, float]:
         hub = Hub()
@@ -287,6 +296,23 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
             await until(lambda: not mesh.node.scribe.trouble)
             await until(lambda: all(r in mesh.node.fold.rounds for r in accepted) and not mesh.node.fold.open)
             assert {mesh.node.fold.rounds[r].outcome for r in accepted} == {"accepted"}
+            assert (await answer(mesh, "21")).chosen().answer == "42"
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("question", "budget", "patience"),
+    [("x" * 16_385, 100, 5.0), ("\ud800", 100, 5.0), ("1", 0, 5.0), ("1", 100, float("nan")), ("1", 100, -1.0)],
+)
+def test_what_cannot_be_said_is_refused_and_holds_nothing_up(
+    question: str, budget: int, patience: float, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        mesh = make(tmp_path, 0, 1, Doubler(), Hub())
+        async with running(mesh):
+            with pytest.raises(InputError, match="this cannot be said"):
+                mesh.ask(question, budget, patience)
             assert (await answer(mesh, "21")).chosen().answer == "42"
 
     asyncio.run(play())

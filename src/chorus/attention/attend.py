@@ -60,12 +60,19 @@ def attend(
 
     """
     topology = parse(topology) if isinstance(topology, str) else topology
+    if topology is None and executor in ("tiles", "diagonals", "flex"):
+        topology = full()
     score, select = parse_score(score), parse_select(select)
     _check(q, k, v, topology, first, actors, executor)
-    if executor == "flex":
+    if executor == "flex" and topology is not None:
         from chorus.attention.flex import flex
 
-        return flex(q, k, v, topology or full(), layer, first, score, select, actors)
+        return flex(q, k, v, topology, layer, first, score, select, actors)
+    if topology is None and executor == "auto" and isinstance(score, Dot) and isinstance(select, Soft):
+        # Everyone reads everyone under dot product and softmax: PyTorch has that built in.
+        return torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
     if executor == "reference" or topology is None:
         return _dense(q, k, v, topology, layer, first, actors, score, select)
     if executor == "auto" and q.shape[2] == 1:
@@ -117,11 +124,7 @@ def _dense(
     score: Score,
     select: Select,
 ) -> Tensor:
-    """Run the definition; with everything readable under dot product and softmax, PyTorch has it built in."""
-    if topology is None and isinstance(score, Dot) and isinstance(select, Soft):
-        return torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
-        )
+    """Run the definition."""
     if q.shape[2] * k.shape[2] > REFERENCE_LIMIT:
         raise InputError(
             f"executor reference would hold {q.shape[2] * k.shape[2]:,} pairs per head, more than {REFERENCE_LIMIT:,}: "

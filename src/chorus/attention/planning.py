@@ -220,7 +220,7 @@ def _work(
     rows = np.arange(start, stop)
     readable = [component.readable(rows, low, high) for component, low, high, _ in present]
     spans = tuple(Span(low, high - low, kind == MOVING) for _, low, high, kind in present)
-    shared = np.concatenate([np.zeros((height, 0), bool), *readable], 1)
+    shared = readable[0] if len(readable) == 1 else np.concatenate([np.zeros((height, 0), bool), *readable], 1)
     veils = _veils(shared[None], 0)
     gather, hidden, index = lay_out(loose, tile, count, height, start)
     if hidden is not None:

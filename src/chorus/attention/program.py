@@ -138,7 +138,10 @@ class Component:
         t, s = rows[:, None], np.arange(low, high)[None, :]
         distance = t - s
         inside: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
-        inside &= (t >= self.readers[0]) & (t < self.readers[1]) & (s >= self.reads[0]) & (s < self.reads[1])
+        if rows[0] < self.readers[0] or rows[-1] >= self.readers[1]:
+            inside &= (t >= self.readers[0]) & (t < self.readers[1])
+        if low < self.reads[0] or high > self.reads[1]:
+            inside &= (s >= self.reads[0]) & (s < self.reads[1])
         if not self.solid:
             offsets = self.strip.offsets
             place = np.searchsorted(offsets[:, 0], distance, side="right") - 1

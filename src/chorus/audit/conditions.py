@@ -157,7 +157,7 @@ def conditions(subject: Subject, measured: Measured) -> list[Condition]:
 
 def _addressability(subject: Subject, measured: Measured) -> Condition:
     counted = measured.decisions
-    parts = {"pairs reachable": counted.connected / max(counted.pairs, 1)}
+    parts = {"pairs reachable": counted.connected_share}
     if counted.sampled is not None:
         parts["margin"] = counted.connected_margin
     if subject.responses is None:

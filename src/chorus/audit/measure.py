@@ -14,7 +14,7 @@ from chorus.audit.dominators import strong_articulation_points_and_bridges
 from chorus.audit.gossip import gossip
 from chorus.audit.graph import Ints
 from chorus.audit.paths import BUDGET, Betweenness, Decisions, Waist, betweenness, decisions, waist
-from chorus.audit.subject import Coordination, Subject
+from chorus.audit.subject import Coordination, Floats, Subject
 
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 GROUPS_UP_TO = 200_000  # edges; beyond it, the search for groups takes minutes
@@ -33,7 +33,8 @@ class Measured:
         points, links: strong articulation points and bridges (undirected ones in an undirected graph).
         undirected_points, undirected_links: the same with directions ignored.
         decisions: reach, need and distance over the pairs of source and sink.
-        link_need: for each of `links` (the first `LINKS_EXAMINED`), the connected pairs that its removal cuts.
+        link_need: for each of `links` (the first `LINKS_EXAMINED`), the share of the connected
+            pairs that its removal cuts.
         flow: shortest-path flow through each element.
         cores: (n,) core numbers.
         components: (n,) weak component of each element.
@@ -54,7 +55,7 @@ class Measured:
     undirected_points: Ints
     undirected_links: Ints
     decisions: Decisions
-    link_need: Ints
+    link_need: Floats
     flow: Betweenness
     cores: Ints
     components: Ints
@@ -126,7 +127,7 @@ def measure(subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: 
     for resource in subject.resources:
         users = subject.vertices_of([resource.name])
         rest = decisions(graph.without(users), sources, sinks, seed=seed, budget=budget // 10)
-        resource_loss[resource.name] = 1 - rest.connected / max(whole.connected, 1)
+        resource_loss[resource.name] = 1 - rest.connected_share / (whole.connected_share or 1.0)
     intact, ablation = None, {}
     if subject.function is not None:
         intact = subject.function.score(frozenset())
@@ -144,13 +145,13 @@ def measure(subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: 
     )  # fmt: skip
 
 
-def link_need(subject: Subject, links: Ints, seed: int, budget: int) -> Ints:
-    """Count the connected pairs that need each link: an element put into its middle is needed just as often."""
+def link_need(subject: Subject, links: Ints, seed: int, budget: int) -> Floats:
+    """Return the share of the connected pairs that need each link, as an element put into its middle is needed."""
     graph, count = subject.graph, len(links)
     if not count:
-        return np.zeros(0, np.int64)
+        return np.zeros(0)
     middle = graph.n + np.arange(count)
     edges = np.delete(graph.edges, links, axis=0)
     halves = [np.stack([graph.edges[links, 0], middle], axis=1), np.stack([middle, graph.edges[links, 1]], axis=1)]
     split = type(graph)(graph.n + count, np.concatenate([edges, *halves]), graph.directed)
-    return decisions(split, subject.source_array, subject.sink_array, seed=seed, budget=budget).need[graph.n :]
+    return decisions(split, subject.source_array, subject.sink_array, seed=seed, budget=budget).need_share[graph.n :]

@@ -89,6 +89,11 @@ class Decisions:
     need_margin: Floats
 
     @property
+    def connected_share(self) -> float:
+        """Return the share of the pairs that the graph connects."""
+        return self.connected / max(self.pairs, 1)
+
+    @property
     def need_share(self) -> Floats:
         """(n,): share of the connected pairs that need the element."""
         return self.need / max(self.connected, 1)

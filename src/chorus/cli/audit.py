@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chorus.audit import Subject
     from chorus.audit.measure import Progress
 
-SUBJECT_HELP = "A graph file, or transformer, moe, cortex, internet, market, topology."
+SUBJECT_HELP = "A graph file, or transformer, moe, thought, cortex, internet, market, mesh, topology."
 
 
 class _SubjectFirst(TyperGroup):

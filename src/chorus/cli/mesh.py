@@ -86,7 +86,8 @@ def ask(
         if as_json:
             typer.echo(json.dumps(event))
         elif event["event"] == "said":
-            typer.echo(f"{event['who']}: {event['text']}", err=True)
+            shown = "".join(c if c.isprintable() else " " for c in event["text"])  # tokens must not drive the terminal
+            typer.echo(f"{event['who']}: {shown}", err=True)
         if event["event"] == "closed":
             closed = event
     if not closed:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from chorus.errors import InputError
 from chorus.mesh.deliberation import Deliberation, Readers, everyone
 from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Effect, Read, Said, Stop, Write
 from chorus.mesh.entries import (
@@ -39,6 +40,7 @@ from chorus.mesh.entries import (
     seal,
 )
 from chorus.mesh.fold import Applied, Fold
+from chorus.mesh.frontier import Frontier
 from chorus.mesh.gossip import Entries, Envelope, Gate, Heartbeat, Tokens
 from chorus.mesh.heads import sign_head
 from chorus.mesh.identity import Signer, Verify, verify
@@ -92,10 +94,9 @@ class Node:
         self._now = now
         self._clock = 0
         self._own: list[bytes] = []  # identities of own entries, by number
-        self._frontier: dict[bytes, None] = {}  # committed entries that no later one cites, oldest first
+        self._frontier = Frontier()
         self._leaves = recovered.leaves
         self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
-        self._seen: dict[bytes, None] = {}  # leaf hashes of records whose signature was checked in gossip
         self._next_heartbeat = self._next_flush = self._next_sync = now
         self._streams = Streams()
         self.deliberation = Deliberation(
@@ -176,7 +177,8 @@ class Node:
         if self.scribe.trouble:
             self.deliberation.touch_all()
         effects, records = self.scribe.written()
-        self._effects += effects
+        running = self.deliberation.running  # a call that was given up before its intent was on disk is not made
+        self._effects += [e for e in effects if not isinstance(e, Call) or e.key in running]
         self.outbox |= records
         self._sync()
         self._settle(now)
@@ -247,13 +249,19 @@ class Node:
     # Deliberation's voice.
 
     def speak(self, payload: AnyPayload, because: tuple[bytes, ...] = ()) -> bytes:
-        """Make an entry: stamp it, chain it, sign it, journal it; it is sent once it is on disk."""
+        """Make an entry: stamp it, chain it, sign it, journal it; it is sent once it is on disk.
+
+        Raises `InputError`, with nothing said, for what no entry can hold: it would be void for everyone.
+        """
         self._clock = max(self._clock, self.fold.clock) + 1
-        recent = list(self._frontier)[-MAX_PARENTS:]
-        chain = self._own[-1:]
-        parents = tuple(dict.fromkeys([*chain, *because, *reversed(recent)]))[:MAX_PARENTS]
+        causes = dict.fromkeys([*self._own[-1:], *because, *self._frontier.newest()])
+        parents = tuple(causes)[:MAX_PARENTS]
         entry = Entry(self.fold.genesis.hash, self.me, len(self._own), self._clock, parents, payload)
-        record = seal(entry, self._key)
+        try:
+            record = seal(entry, self._key)
+            open_record(record)
+        except ValueError as error:
+            raise InputError(f"this cannot be said: {error}") from error
         own = identity(record)
         self._own.append(own)
         sent: list[Effect] = []
@@ -331,13 +339,12 @@ class Node:
         leaf = leaf_hash(record)
         index = self.fold.size
         remembered = self._leaves[index] if index < len(self._leaves) else None
-        applied = self.fold.apply(record, verified=leaf == remembered or leaf in self._seen)
+        applied = self.fold.apply(record, verified=leaf == remembered or self.gate.has_checked(leaf))
         if not isinstance(applied, Applied):
             return
         if remembered is not None and leaf != remembered:
             self._halt(f"entry {index} of the log is not the one this node saw committed before: the log was changed")
             return
-        self._seen.pop(leaf, None)
         entry = applied.entry
         if entry.author == self.me and (entry.seq >= len(self._own) or self._own[entry.seq] != applied.id):
             self._halt(
@@ -347,11 +354,7 @@ class Node:
             return
         if remembered is None:
             self.scribe.with_the_next(Write("leaf", index.to_bytes(8, "big"), leaf))
-        for parent in entry.parents:
-            self._frontier.pop(parent, None)
-        self._frontier[applied.id] = None
-        if len(self._frontier) > 4 * MAX_PARENTS:
-            del self._frontier[next(iter(self._frontier))]
+        self._frontier.add(applied.id, entry.parents)
         self.outbox.pop(applied.id, None)
         self._effects.append(Committed(index, applied.id, entry, applied.note))
         self.deliberation.hear(applied.id, entry, now)
@@ -380,12 +383,7 @@ class Node:
         """Look at an entry on its way to the log, so that thinking can start; what is wrong with it is counted."""
         own = identity(record)
         entry = None if own in self.fold.applied else self.gate.open_entry(record, self.fold)
-        if entry is None:
-            return
-        if len(self._seen) >= 8192:
-            self._seen.pop(next(iter(self._seen)))
-        self._seen[leaf_hash(record)] = None
-        if isinstance(entry.payload, Ask | Proposal):
+        if entry is not None and isinstance(entry.payload, Ask | Proposal):
             self.deliberation.hear(own, entry, now)
 
     def _flush(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
+from chorus.errors import InputError
 from chorus.mesh.entries import AnyPayload, Ask, Done, Entry, Membership, Pass, Proposal, Vote
 from chorus.mesh.fold import MAX_OPEN, Fold
 from chorus.mesh.member import Answer, Failure, Judgement, Outcome
@@ -189,10 +190,14 @@ class Deliberation:
         if outcome is None or state is None:
             return
         if isinstance(outcome, Answer):
-            self._voice.speak(Proposal(local.id, outcome.text, outcome.energy, outcome.tokens), (local.id,))
-        else:
-            reason = outcome.reason if isinstance(outcome, Failure) else "no answer"
-            self._voice.speak(Pass(local.id, reason[:200]), (local.id,))
+            try:
+                self._voice.speak(Proposal(local.id, outcome.text, outcome.energy, outcome.tokens), (local.id,))
+                return
+            except InputError as error:  # too long, not text, not a number
+                outcome = Failure(str(error))
+        reason = outcome.reason if isinstance(outcome, Failure) else "no answer"
+        printable = reason.encode("ascii", "backslashreplace").decode()[:200]
+        self._voice.speak(Pass(local.id, printable), (local.id,))
 
     def _judge(self, local: Local, late: bool) -> None:
         epoch = self._fold.epoch

@@ -19,10 +19,12 @@ from chorus.mesh.entries import Count, Digest, Done, Entry, Membership, Vote, op
 from chorus.mesh.fold import LEAP as LOG_LEAP
 from chorus.mesh.fold import Fold
 from chorus.mesh.identity import SIGNATURE, Signer, Verify
+from chorus.mesh.merkle import leaf_hash
 
 MAX_MESSAGE = 128 * 1024  # bytes
 LEAP = LOG_LEAP // 2  # ticks ahead of what is committed; half of what the log takes, so gossip cannot spoil an entry
 WINDOW = 1024  # messages of one sender that may arrive out of order
+_CHECKED = 8192  # records remembered as well signed until they are committed
 _SIGN_MESSAGE = b"chorus mesh message\0"
 
 
@@ -118,6 +120,7 @@ class Gate:
         self._rate = rate
         self._windows: dict[bytes, _Window] = {}
         self._allowances: dict[bytes, _Allowance] = {}
+        self._checked: dict[bytes, None] = {}  # leaf hashes of records whose signature was found good
         self.dropped: Counter[str] = Counter()
 
     def seal(self, message: Entries | Tokens | Heartbeat, clock: int) -> bytes:
@@ -139,6 +142,10 @@ class Gate:
             return None
         return envelope
 
+    def has_checked(self, leaf: bytes) -> bool:
+        """Say whether the signature of the record with this leaf hash was checked on its way; asked once."""
+        return self._checked.pop(leaf, self) is None
+
     def open_entry(self, record: bytes, fold: Fold) -> Entry | None:
         """Return an entry that is on its way to the log, or count why it is not looked at and return None."""
         try:
@@ -157,6 +164,9 @@ class Gate:
         elif not signed_by_author(record, entry, self._verify):
             reason = "signature"
         else:
+            if len(self._checked) >= _CHECKED:
+                del self._checked[next(iter(self._checked))]
+            self._checked[leaf_hash(record)] = None
             return entry
         self.dropped[f"entry: {reason}"] += 1
         return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
@@ -19,10 +18,18 @@ from chorus.errors import ChorusError
 from chorus.mesh.bus import Bus
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Persist, Read, Said, Stop
-from chorus.mesh.entries import MAX_TEXT
 from chorus.mesh.journal import Journal, JournalError
 from chorus.mesh.log import LogUnavailableError, OrderedLog, Unknown
-from chorus.mesh.member import Answer, BudgetSpentError, Failure, Judgement, Member, Outcome
+from chorus.mesh.member import (
+    Answer,
+    BudgetSpentError,
+    Failure,
+    Judgement,
+    Member,
+    Outcome,
+    decode_outcome,
+    encode_outcome,
+)
 
 READ_LIMIT = 512  # records in one reading
 _FEED = 10_000  # events kept for a watcher that is behind
@@ -168,7 +175,8 @@ class Runtime:
             else:
                 outcome = await self._judge(call, call.answer)
         except Exception as error:  # whatever a member does, the node goes on, and the transcript says why it passed
-            outcome = Failure(f"{type(error).__name__}: {error}"[:200])
+            words = f"{type(error).__name__}: {error}"[:200]
+            outcome = Failure(words.encode("ascii", "backslashreplace").decode())
         self._calls.pop(call.key, None)
         self.node.finished(time.monotonic(), call.key, outcome)
         self._carry_out()
@@ -187,10 +195,10 @@ class Runtime:
         answer = await self.member.propose(call.question, call.seed, call.budget, emit)
         if not isinstance(answer, Answer):
             return Failure(f"the member answered with a {type(answer).__name__}")
-        if len(answer.text) > MAX_TEXT:
-            return Failure(f"an answer of {len(answer.text)} characters, where {MAX_TEXT} are allowed")
-        if answer.energy is not None and not math.isfinite(answer.energy):
-            return Failure("the answer's energy is not a finite number")
+        try:
+            decode_outcome(encode_outcome(answer))  # what the journal cannot hold is no answer
+        except ValueError as error:
+            return Failure(f"the member's answer is not text and numbers: {error}"[:200])
         return answer
 
     async def _judge(self, call: Call, answer: str) -> Outcome:

@@ -144,24 +144,29 @@ class CompetitionConfig:
     """When thoughts compete and how hard.
 
     Args:
+        scouts: thoughts that think alone until the first round. Uncommitted thoughts differ by noise only and nearly
+            agree, so the others wait, at no cost, and start as clones of a scout with commitments of their own.
+        start: steps before the first round.
         every: steps between two rounds.
-        start: first step at which a round may happen.
         margin: a thought whose energy is this much (in nats) above the best of its pool is killed.
         kill_below: so is one whose probability of still being right falls below this.
         restart: share of killed thoughts that start again from the uncommitted state instead of cloning a survivor.
         certain: a cell whose best symbol has at least this probability is settled and is not committed.
     """
 
-    every: int = 12
+    scouts: int = 4
     start: int = 24
+    every: int = 12
     margin: float = 1.0
     kill_below: float = 0.05
     restart: float = 0.2
     certain: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.start < 0:
-            raise InputError(f"competition needs every >= 1 and start >= 0; got every={self.every}, start={self.start}")
+        if self.every < 1 or self.start < 1 or self.scouts < 1:
+            raise InputError(
+                f"competition needs scouts, start and every of 1 or more; got {self.scouts}, {self.start}, {self.every}"
+            )
         if not self.margin > 0:
             raise InputError(f"competition: margin must be above 0 nats; got {self.margin}")
         for name in ("kill_below", "restart", "certain"):
@@ -178,7 +183,7 @@ class TerminationConfig:
         fixed_point: a thought whose state moved by less than this (relative change in one step) is at rest.
         entropy: a thought whose most uncertain cell has less than this entropy (in nats) is at rest.
         agreement: a problem stops when this share of its thoughts is at rest and gives one and the same answer ...
-        confidence: ... or when a thought at rest is right with at least this probability, by its own estimate.
+        confidence: ... or when a thought is right with at least this probability, by its own estimate.
     """
 
     every: int = 4

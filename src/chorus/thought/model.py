@@ -47,6 +47,10 @@ class Look:
     viable: Float[Tensor, "B K"]
     energy: Float[Tensor, "B K"]
 
+    def take(self, slots: Int[Tensor, " K"]) -> Look:
+        """Return the reading of the thoughts in some slots."""
+        return Look(self.belief[:, slots], self.answer[:, slots], self.viable[:, slots], self.energy[:, slots])
+
 
 Observer = Callable[[int, ThoughtPool, "Look", "Round | None"], None]
 
@@ -163,12 +167,17 @@ class _Run:
         self.rates = Rates(config.rates)
         self.competition = Competition(config.competition) if config.competition else None
         self.detector = TerminationDetector(config.termination or TerminationConfig())
-        self.pool = ThoughtPool.start(mind.encoder, tokens, config.thoughts, config.seed, dtype, order)
+        # Slot k of the full pool starts as a copy of slot `source[k]`: itself, or one of the scouts.
+        self.identity = (torch.arange(config.thoughts) if order is None else order).to(tokens.device)
+        scouts = min(config.competition.scouts, config.thoughts) if config.competition else config.thoughts
+        scouting = self.identity[self.identity < scouts]
+        self.source = (self.identity[:, None] % scouts == scouting).int().argmax(1)
+        self.pool = ThoughtPool.start(mind.encoder, tokens, len(scouting), config.seed, dtype, scouting)
         self.root: ThoughtPool | None = None
         self.root_belief: Float[Tensor, "B K N V"] = torch.empty(0)
         self.heard: Float[Tensor, "B K N S C"] | None = None
         self.rows = 0
-        problems, thoughts = self.pool.size
+        problems, thoughts = len(tokens), config.thoughts
         new = tokens.new_zeros
         self.answers = new(problems, thoughts, tokens.shape[1])
         self.energies = torch.zeros(problems, thoughts, device=tokens.device)
@@ -248,6 +257,9 @@ class _Run:
             reason[reason == Halt.NONE] = Halt.BUDGET
         verdict = None
         if self.competition and self.competition.due(step) and bool((reason == Halt.NONE).any()):
+            if self.root is None:
+                look, settled = self.gather(look, settled)
+                pool = self.pool
             verdict = self.compete(step, look, settled)
         if self.observe:
             self.observe(step, pool, look, verdict)
@@ -255,12 +267,20 @@ class _Run:
             self.apply(verdict)
         self.release(step, look, reason)
 
+    def gather(self, look: Look, settled: Bool[Tensor, "B k"]) -> tuple[Look, Bool[Tensor, "B K"]]:
+        """Let the waiting thoughts join, as copies of the scouts, and keep these uncommitted states to restart from."""
+        self.pool = self.pool.take(self.source, self.identity)
+        if self.heard is not None:
+            self.heard = self.heard[:, self.source]
+        look = look.take(self.source)
+        self.root, self.root_belief = dataclasses.replace(self.pool), look.belief
+        return look, settled[:, self.source]
+
     def compete(self, step: int, look: Look, settled: Bool[Tensor, "B K"]) -> Round:
-        """Hold a round of competition; the first one also keeps the uncommitted states to restart from."""
+        """Hold a round of competition."""
         assert self.competition is not None
+        assert self.root is not None
         pool = self.pool
-        if self.root is None:
-            self.root, self.root_belief = dataclasses.replace(pool), look.belief
         return self.competition.round(
             viable=look.viable,
             failed=settled & (look.energy > math.log(2)),
@@ -301,6 +321,8 @@ class _Run:
         if not done.any():
             return
         index = self.pool.problem[done]
+        if look.energy.shape[1] < self.config.thoughts:
+            look = look.take(self.source)
         self.answers[index] = look.answer[done]
         self.energies[index] = look.energy[done]
         self.steps[index] = step

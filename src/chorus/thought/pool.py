@@ -86,6 +86,11 @@ class ThoughtPool:
         """The states as [B, K, N, D]."""
         return self.h.flatten(3)
 
+    def take(self, slots: Int[Tensor, " K"], identity: Int[Tensor, " K"]) -> Self:
+        """Return a pool with copies of the thoughts in some slots, under new numbers."""
+        taken = {name: getattr(self, name)[:, slots] for name in ("h", "context", "given", "resting")}
+        return dataclasses.replace(self, **taken, identity=identity.expand(len(self.problem), -1).clone())
+
     def select(self, problems: Bool[Tensor, " B"]) -> Self:
         """Return the pool of some of the problems; the others leave the batch."""
         return dataclasses.replace(

@@ -51,7 +51,7 @@ class TerminationDetector:
             energy: answer energies in nats.
             stuck_is_final: nothing will move a thought at a fixed point any more (no competition).
         """
-        sure = (settled & (energy < -torch.log(torch.tensor(min(self.config.confidence, 1.0))))).any(1)
+        sure = (energy < -torch.log(torch.tensor(min(self.config.confidence, 1.0)))).any(1)
         best = energy.masked_fill(~settled, torch.inf).argmin(1)
         same = (answer == answer[torch.arange(len(answer), device=answer.device), best][:, None]).all(-1) & settled
         agreed = same.float().mean(1) >= self.config.agreement

@@ -11,10 +11,11 @@ from chorus.topology.cuts import Separation, separation
 from chorus.topology.naming import network_name
 from chorus.topology.paths import CONVENTIONS, count_paths
 from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
-from chorus.topology.topology import MAX_ACTORS, Topology, whole
+from chorus.topology.topology import Topology, whole
 
 _LISTED_PAIRS = 1 << 26  # pairs without a closed form that one analysis may list, over all layers
 _MAX_LAYERS = 4096
+_MAX_ANALYZED = 1 << 25  # arrays of 64-bit words as long as that; `plan` and `neighbors` go to 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def analyze(
 
     Args:
         topology: who may read whom.
-        actors: n.
+        actors: n, up to 2**25.
         layers: how many layers.
         dim: features of an actor over all heads.
         heads: attention heads; they divide `dim`.
@@ -126,7 +127,7 @@ def analyze(
     (10, 10241, 'Chord fingers (distributed hash table)')
 
     """
-    actors, layers = whole("actors", actors, 1, MAX_ACTORS), whole("layers", layers, 1, _MAX_LAYERS)
+    actors, layers = whole("actors", actors, 1, _MAX_ANALYZED), whole("layers", layers, 1, _MAX_LAYERS)
     dim, heads = whole("dim", dim, 1, 1 << 24), whole("heads", heads, 1, dim)
     if dim % heads:
         raise InputError(f"heads = {heads} does not divide dim = {dim}: take a divisor")

@@ -10,7 +10,7 @@ from chorus.audit.components import distances
 from chorus.audit.finding import Finding
 from chorus.audit.graph import Graph, Ints
 from chorus.audit.measure import Measured
-from chorus.audit.paths import BUDGET, decisions
+from chorus.audit.paths import BUDGET, Decisions, decisions
 from chorus.audit.remedies import Remedy
 from chorus.audit.rules import BY_ID
 from chorus.audit.subject import Subject
@@ -76,10 +76,10 @@ class Context:
         origin = self.subject.origin
         return origin.element_lines[vertex] if origin else None
 
-    def count(self, graph: Graph) -> tuple[Ints, int]:
-        """Need of each element and connected pairs of a changed graph, with the same sources as before."""
-        found = decisions(graph, self.subject.source_array, self.subject.sink_array, seed=self.seed, budget=self.budget)
-        return found.need, max(found.connected, 1)
+    def count(self, graph: Graph) -> Decisions:
+        """Count the decisions of a changed graph between the same sources and sinks."""
+        sources, sinks = self.subject.source_array, self.subject.sink_array
+        return decisions(graph, sources, sinks, seed=self.seed, budget=self.budget)
 
     def cut_pairs(self, removed: tuple[int, ...], links: tuple[int, ...] = (), near: Ints | None = None) -> list[Pair]:
         """Return a few pairs of source and sink that the removal cuts; `near` are the sources to try first."""

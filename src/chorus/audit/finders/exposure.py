@@ -27,8 +27,8 @@ def shared_resources(context: Context) -> Iterator[Finding | None]:
     for name, loss in sorted(measured.resource_loss.items(), key=lambda item: (-item[1], item[0]))[: context.top]:
         resource = next(resource for resource in subject.resources if resource.name == name)
         halves = [frozenset(map(subject.number, resource.users[k::2])) for k in (0, 1)]
-        _, whole = context.count(subject.graph)
-        left = min(context.count(subject.graph.without(half))[1] for half in halves if half)
+        whole = context.count(subject.graph).connected_share or 1.0
+        left = min(context.count(subject.graph.without(half)).connected_share for half in halves if half)
         users = set(resource.users)
         pairs = [
             pair for pair in context.cut_pairs(tuple(map(subject.number, resource.users))) if not users & set(pair)

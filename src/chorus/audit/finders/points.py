@@ -27,8 +27,7 @@ def single_points(context: Context) -> Iterator[Finding | None]:
         margin = f" ± {percent(counted.need_margin[vertex])}" if counted.sampled is not None else ""
 
         def after(changed: Subject, vertex: int = vertex) -> float:
-            need, connected = context.count(changed.graph)
-            return float(need[vertex] / connected)
+            return float(context.count(changed.graph).need_share[vertex])
 
         yield context.finding(
             "AUD001",
@@ -51,19 +50,18 @@ def single_points(context: Context) -> Iterator[Finding | None]:
 def single_links(context: Context) -> Iterator[Finding | None]:
     """AUD002: links that some pair cannot do without."""
     measured, subject = context.measured, context.subject
-    connected = max(measured.decisions.connected, 1)
     need = measured.link_need
     ranked = sorted(range(len(need)), key=lambda k: (-need[k], k))
     for k in ranked[: context.top]:
         link = int(measured.links[k])
         a, b = (int(end) for end in subject.graph.edges[link])
-        share = float(need[k] / connected)
+        share = float(need[k])
         pairs = context.cut_pairs((), (link,), near=np.array([a, b]))
         if not pairs:
             continue
 
         def after(changed: Subject, link: int = link) -> float:
-            return float(link_need(changed, np.array([link]), context.seed, context.budget)[0] / connected)
+            return float(link_need(changed, np.array([link]), context.seed, context.budget)[0])
 
         sign = "→" if subject.graph.directed else "–"
         yield context.finding(

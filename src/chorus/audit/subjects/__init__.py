@@ -23,9 +23,11 @@ class Kind:
 KINDS = (
     Kind("transformer", "a Hugging Face language model, its heads and layers removed on real inputs", "a model folder"),
     Kind("moe", "a Hugging Face mixture of experts, its experts and routers removed on real inputs", "a model folder"),
+    Kind("thought", "a Chorus model, its thoughts, workspace and energy head removed", "a model folder or name"),
     Kind("cortex", "a columnar small-world network that stimuli drive", "a connectome file"),
     Kind("internet", "valley-free AS routing with the DNS on top", "an AS-relationship file (a|b|-1 or a|b|0)"),
     Kind("market", "zero-intelligence traders at one order book, and the banks they bank with", "an exposure file"),
+    Kind("mesh", "the committed log of a mesh", "a node's configuration file", required=True),
     Kind("topology", "who may read whom", "a topology, e.g. 'ring | random(2, seed=1)'", required=True),
 )
 
