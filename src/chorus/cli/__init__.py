@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from chorus import __version__
 from chorus.cli import dynamics, mesh
 from chorus.cli.audit import app as audit_app
 from chorus.cli.circuits import circuits
@@ -30,6 +29,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from chorus import __version__
+
         typer.echo(f"chorus {__version__}")
         raise typer.Exit
 
