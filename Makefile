@@ -5,7 +5,7 @@ READY := .venv/.ready
 .PHONY: demo test soak lint format lock clean
 
 demo: $(READY)  ## solve real puzzles with the model in the box
-	$(BIN)/chorus --version
+	$(BIN)/chorus think examples/sudoku.txt --json
 
 test: $(READY)  ## run every test
 	$(BIN)/pytest -n 2 --dist worksteal

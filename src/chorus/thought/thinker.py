@@ -140,28 +140,6 @@ class Thinker:
         trace.answer, trace.halted_by, trace.steps = answer.answer, answer.halted_by, answer.steps
         return answer, trace
 
-    def judge(self, question: str, answer: str, steps: int = 16) -> float:
-        """Return the probability, by this mind's estimate, that somebody's answer to a question is right.
-
-        The answer is taken as a hypothesis about every cell, thought about for a while, and weighed by the energy head.
-
-        Raises:
-            InputError: a question or an answer that does not fit the task.
-        """
-        tokens = self.tokens([question])
-        given = torch.as_tensor(self.task.encode_answer(answer).astype(np.int64), device=tokens.device)[None, None]
-        with (
-            torch.inference_mode(),
-            torch.autocast(tokens.device.type, self.dtype, enabled=self.dtype != torch.float32),
-        ):
-            pool = ThoughtPool.start(self.mind.encoder, tokens, 1, seed=0, dtype=self.dtype)
-            states = pool.h.flatten(0, 1)
-            context = self.mind.encoder(tokens, given[0]).to(self.dtype)
-            for _ in range(steps):
-                states = self.mind.processor(states, context).to(self.dtype)
-            viable, _ = self.mind.energy(states)
-        return float(torch.exp(-viable))
-
     def _answer(self, questions: Sequence[str], config: ThinkConfig, observe: Observer | None) -> list[Answer]:
         began = time.perf_counter()
         tokens = self.tokens(questions)
