@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from small_minds import NEVER, Watcher, random_mind, sudoku4_questions
+from small_minds import NEVER, Watcher, count_rows, random_mind, sudoku4_questions
 
 from chorus.errors import InputError
 from chorus.thought import CompetitionConfig, ThinkConfig
@@ -76,7 +76,7 @@ def test_slots_do_not_matter():
 def test_rounds_come_at_their_steps():
     competition = Competition(CompetitionConfig(start=24, every=12))
     assert [step for step in range(70) if competition.due(step)] == [24, 36, 48, 60]
-    for settings in ({"every": 0}, {"start": -1}, {"restart": 1.5}, {"kill_below": -0.1}, {"margin": 0}):
+    for settings in ({"every": 0}, {"start": 0}, {"scouts": 0}, {"restart": 1.5}, {"kill_below": -0.1}, {"margin": 0}):
         with pytest.raises(InputError):
             CompetitionConfig(**settings)
 
@@ -168,6 +168,21 @@ def test_a_restart_returns_to_the_uncommitted_state_of_the_first_round():
                 context = mind.encoder(tokens, after["given"][:, slot])
                 expected = mind.processor(root["h"][:, slot], context)
                 torch.testing.assert_close(after["h"][:, slot], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_others_wait_for_the_first_round_at_no_cost_and_join_as_copies_of_the_scouts():
+    mind, tokens = random_mind(), sudoku4_questions(2)
+    rows, watcher = count_rows(mind), Watcher()
+    competition = CompetitionConfig(scouts=2, start=3, every=100, margin=100, kill_below=0)
+    config = ThinkConfig(thoughts=6, steps=5, competition=competition, termination=NEVER, workspace=False)
+    mind.think(tokens, config, observe=watcher)
+    assert rows == [2 * 2] * 3 + [2 * 6] * 2
+    joined, later = watcher.states()[3], watcher.states()[5]
+    assert watcher.seen[2][1]["identity"].tolist() == [[0, 1, 2, 3, 4, 5]] * 2
+    for thought in range(6):
+        assert torch.equal(joined[:, thought], joined[:, thought % 2])
+    assert not torch.equal(joined[:, 0], joined[:, 1])
+    assert len({later[0, thought].sum().item() for thought in range(6)}) > 3  # their own commitments set them apart
 
 
 def test_switched_off_nobody_dies_and_nothing_is_committed():

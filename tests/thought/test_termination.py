@@ -23,10 +23,10 @@ def test_reasons_to_stop():
     a, b = [0, 1], [1, 0]
     yes, no = True, False
     sure, unsure = -math.log(0.99), 1.0
-    # one settled thought that is sure is enough
+    # one thought that is sure is enough, settled or not
     assert halted([a, b], [yes, no], [no, no], [sure, unsure]) == Halt.CONFIDENCE
-    # a sure one that is not settled is not
-    assert halted([a, b], [no, no], [no, no], [sure, unsure]) == Halt.NONE
+    assert halted([a, b], [no, no], [no, no], [sure, unsure]) == Halt.CONFIDENCE
+    assert halted([a, b], [no, no], [no, no], [unsure, unsure]) == Halt.NONE
     # agreement counts the thoughts that are settled on one and the same answer
     assert halted([a, a, a, b], [yes] * 4, [no] * 4, [unsure] * 4, agreement=0.75) == Halt.AGREEMENT
     assert halted([a, a, b, b], [yes] * 3 + [no], [no] * 4, [unsure] * 4, agreement=0.75) == Halt.NONE

@@ -244,7 +244,7 @@ def test_a_job_keeps_no_problem_and_no_answer(trained_folder, tmp_path, capsys):
         job.handle(batch)
         capsys.readouterr()
         gc.collect()
-        alive.append(sum(isinstance(thing, Answer | Record) for thing in gc.get_objects()))
+        alive.append(sum(type(thing) in (Answer, Record) for thing in gc.get_objects()))
     assert len(alive) == 24
     assert job.answered == 384
     assert max(alive) <= 32  # the records at hand, and those of the batch before until the loop lets go of them
