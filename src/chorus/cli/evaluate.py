@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model folder, the name of a model in the box, or a hub id.")],
     data: Annotated[str, typer.Argument(help="Pairs: CSV or JSONL with question and answer; Sudokus need no answer.")],
-    thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 8,
-    steps: Annotated[int, typer.Option("--steps", "-t", help="Most steps of thought.")] = 240,
+    thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 16,
+    steps: Annotated[int, typer.Option("--steps", "-t", help="Most steps of thought.")] = 480,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Use only the first so many problems.")] = None,
     competition: Annotated[bool, typer.Option(help="Kill, clone and mutate thoughts, or let each think alone.")] = True,

@@ -218,10 +218,10 @@ class ThinkConfig:
         InputError: a count below 1.
     """
 
-    thoughts: int = 8
-    steps: int = 160
+    thoughts: int = 16
+    steps: int = 480
     seed: int = 0
-    workspace: bool = True
+    workspace: bool = False
     competition: CompetitionConfig | None = CompetitionConfig()
     rates: tuple[tuple[int, int], ...] = ((1, 1),)
     termination: TerminationConfig | None = TerminationConfig()
