@@ -14,6 +14,10 @@ def generate(
     ] = None,
     minimal: Annotated[bool, typer.Option("--minimal", help="Sudokus in which every clue is needed.")] = False,
     size: Annotated[int | None, typer.Option(help="Rows and columns of a maze, odd.  [default: 11]")] = None,
+    openings: Annotated[
+        float | None,
+        typer.Option(help="The most, over mazes, that walls are opened with; 0 makes no loops.  [default: 0]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same puzzles.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
 ) -> None:
@@ -25,6 +29,10 @@ def generate(
     options: dict[str, object] = {}
     if task == "maze" and (givens is not None or minimal):
         raise InputError("--givens and --minimal are for Sudokus; a maze has --size")
+    if task != "maze" and openings is not None:
+        raise InputError("--openings is for mazes")
+    if openings is not None:
+        options["openings"] = openings
     if givens is not None:
         options["givens"] = parse_range(givens)
     if minimal:

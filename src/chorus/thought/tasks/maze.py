@@ -110,7 +110,7 @@ def maze(size: int = 11) -> MazeTask:
         output_alphabet="#.SGo",
         cells=size * size,
         shape=(size, size),
-        relations=(f"lattice({size}, {size})", f"rows({size}, {size})", f"columns({size}, {size})"),
+        relations=(f"lattice({size}, {size})",),
         open_characters=".",
         size=size,
     )

@@ -131,7 +131,7 @@ def _generate(rng, size, shortest, openings, questions, answers):  # type: ignor
 
 
 def generate(
-    n: int, size: int = 11, seed: int = 0, shortest: int | None = None, openings: float = 0.1
+    n: int, size: int = 11, seed: int = 0, shortest: int | None = None, openings: float = 0.0
 ) -> tuple[Grids, Grids]:
     r"""Make n mazes, each with exactly one shortest path from start to goal.
 
@@ -141,7 +141,8 @@ def generate(
         seed: the same seed gives the same mazes.
         shortest: the least number of steps from start to goal; by default `size` - 1 (both are in the same place
             modulo 2, so it is even).
-        openings: the most, over mazes, that walls between two cells are opened with; 0 gives mazes without loops.
+        openings: the most, over mazes, that walls between two cells are opened with; 0 gives mazes without loops, in
+            which the shortest path is the only one.
 
     Returns:
         Questions and answers, uint8 [n, size * size].
