@@ -89,7 +89,8 @@ def draw_trace(trace: Trace, path: Path, frames: int = 5) -> None:
     except ImportError:
         raise InputError("pictures need matplotlib: pip install 'the-chorus[plot]'") from None
 
-    thoughts = min(8, len(trace.frames[0].identity))
+    slots = _shown_slots(trace.frames[-1])
+    thoughts = len(slots)
     last = len(trace.frames) - 1
     shown = sorted({round(i * last / max(1, frames - 1)) for i in range(frames)})
     figure = Figure(figsize=(1.9 * thoughts + 1, 2.15 * len(shown) + 3.2), layout="constrained")
@@ -98,21 +99,31 @@ def draw_trace(trace: Trace, path: Path, frames: int = 5) -> None:
     )
     for row, index in enumerate(shown):
         frame = trace.frames[index]
-        for k in range(thoughts):
-            _draw_board(axes[row, k], trace, frame, k)
+        for column, k in enumerate(slots):
+            if k < len(frame.identity):
+                _draw_board(axes[row, column], trace, frame, k)
+            else:  # a thought that has not joined yet
+                axes[row, column].axis("off")
         axes[row, 0].set_ylabel(f"step {frame.step}", fontsize=11)
     for axis in axes[-1]:
         axis.remove()
     _draw_lineage(figure.add_subplot(axes[-1, 0].get_gridspec()[-1, :]), trace)
     figure.suptitle(
-        "Each column is a thought. Given cells are grey, commitments orange, certainty blue; a red frame is a thought "
-        "judged unable to be right.",
+        "Given cells are grey, commitments orange, certainty blue;\n"
+        "a red frame is a thought judged unable to be right, a green one is judged right.",
         fontsize=10,
     )
     try:
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _shown_slots(frame: Frame, most: int = 6) -> list[int]:
+    """Return the slots to draw: the first ones, and always that of the best thought."""
+    best = min(range(len(frame.energy)), key=frame.energy.__getitem__)
+    first = list(range(min(most, len(frame.energy))))
+    return first if best in first else [*first[:-1], best]
 
 
 def _draw_board(axis: Any, trace: Trace, frame: Frame, k: int) -> None:
