@@ -1,6 +1,6 @@
 """What thinking in parallel buys: accuracy and speed of the Sudoku model in the box against its compute.
 
-    python benchmarks/thought.py [--problems 200] [--data FILE]
+    python benchmarks/thought.py [--problems 40] [--data FILE]
 
 Prints tables, writes benchmarks/results/thought.json, and draws docs/images/thought-*.png. By default the problems
 are hard ones that the project generates itself (minimal puzzles, kept with a probability that grows with their
@@ -63,7 +63,7 @@ def row(name: str, score: Score) -> dict[str, float | str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--problems", type=int, default=40)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", default="sudoku")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "thought.json")
@@ -103,20 +103,22 @@ def main() -> None:
         measure(f"best of K={matched.thoughts}", matched)
     result["competition"] = table
 
-    print("Parts switched off (K=8)")
+    print("Parts switched (K=8, at most 160 steps)")
     table = []
-    measure("everything on", base)
-    measure("no workspace", dataclasses.replace(base, workspace=False))
-    measure("no competition", alone)
+    short = dataclasses.replace(base, thoughts=8, steps=160)
+    lone = dataclasses.replace(short, competition=None)
+    measure("as it comes", short)
+    measure("with the workspace", dataclasses.replace(short, workspace=True))
+    measure("no competition", lone)
     measure(
         "no kill or clone, commit only",
-        dataclasses.replace(base, competition=CompetitionConfig(margin=1e9, kill_below=0)),
+        dataclasses.replace(short, competition=CompetitionConfig(margin=1e9, kill_below=0)),
     )
-    measure("half the thoughts slow and deep", dataclasses.replace(base, rates=((1, 1), (4, 2))))
-    measure("no early stopping", dataclasses.replace(base, termination=None))
+    measure("half the thoughts slow and deep", dataclasses.replace(short, rates=((1, 1), (4, 2))))
+    measure("no early stopping", dataclasses.replace(short, termination=None))
     measure(
         "stops only at fixed points",
-        dataclasses.replace(alone, termination=TerminationConfig(confidence=1, agreement=2)),
+        dataclasses.replace(lone, termination=TerminationConfig(confidence=1, agreement=2)),
     )
     result["parts"] = table
 
