@@ -122,7 +122,7 @@ def test_compare(chorus: Run, net: Path, sound: Path, tmp_path: Path) -> None:
     picture = tmp_path / "compare.svg"
     code, out, _ = chorus("audit", "compare", str(net), str(sound), "topology:ring(1)", "--plot", str(picture))
     assert code == 0
-    assert out.splitlines()[0].endswith("sound.txt  topology ring()")
+    assert out.splitlines()[0].split() == ["condition", "my", "net.csv", "sound.txt", "topology", "ring()"]
     assert "n/a" in out
     assert "<svg" in picture.read_text()
     _, out, _ = chorus("audit", "compare", str(net), str(sound), "--format", "json")

@@ -22,6 +22,7 @@ from chorus.thought import shipped_models
 pytestmark = pytest.mark.skipif("sudoku" not in shipped_models(), reason="no trained model in the box")
 
 PUZZLE = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
+HARD = "........37........39.4.5...9..37.5.6.8...4..1.....2...4.1...38...6.5..1......17.."
 MEMBER = {"kind": "thought", "thoughts": 2, "steps": 60}
 
 
@@ -53,7 +54,7 @@ def test_a_spent_budget_stops_the_thinking() -> None:
             raise BudgetSpentError("none left")
 
         with pytest.raises(BudgetSpentError):
-            await member.propose("0" * 81, 1, 1, emit)
+            await member.propose(HARD, 1, 1, emit)
         await member.close()
 
     asyncio.run(play())

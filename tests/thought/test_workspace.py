@@ -73,7 +73,7 @@ def test_the_working_part_stays_private():
 
 def test_on_a_thought_is_moved_by_the_others_and_off_it_is_not():
     mind, tokens = random_mind(), sudoku4_questions(2)
-    together, apart = think(mind, tokens, 4), think(mind, tokens, 4, workspace=False)
+    together, apart = think(mind, tokens, 4, workspace=True), think(mind, tokens, 4)
     for thought in range(4):
         order = torch.tensor([thought])
         alone = Watcher()

@@ -128,8 +128,9 @@ def distance(
     """Recover position(a) − position(b) from their rotary phases.
 
     The slowest frequency wraps last and gives a coarse distance; each faster one refines it, as vernier scales do.
-    Unambiguous for |distance| < π / f_min, which is about base·π·base^(−2/D): 23,560 positions for D = 64. An estimate
-    stays right while every phase is known to better than about π(1 − f_slower / f_faster) / 2.
+    Unambiguous for |distance| < π / f_min, which is about base·π·base^(−2/D): 23,560 positions for D = 64; an error ε
+    of the slowest phase takes ε / f_min off this range. An estimate stays right while every phase is known to better
+    than about π(1 − f_slower / f_faster) / 2.
 
     Args:
         phase_a: angles in radians (..., F), of any winding, fastest first, as `phases` gives them.

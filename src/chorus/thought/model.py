@@ -169,9 +169,10 @@ class _Run:
         self.detector = TerminationDetector(config.termination or TerminationConfig())
         # Slot k of the full pool starts as a copy of slot `source[k]`: itself, or one of the scouts.
         self.identity = (torch.arange(config.thoughts) if order is None else order).to(tokens.device)
-        scouts = min(config.competition.scouts, config.thoughts) if config.competition else config.thoughts
-        scouting = self.identity[self.identity < scouts]
-        self.source = (self.identity[:, None] % scouts == scouting).int().argmax(1)
+        scouting, self.source = self.identity, torch.arange(config.thoughts, device=tokens.device)
+        if config.competition and config.competition.scouts < config.thoughts:
+            scouting = self.identity[self.identity < config.competition.scouts]
+            self.source = (self.identity[:, None] % config.competition.scouts == scouting).int().argmax(1)
         self.pool = ThoughtPool.start(mind.encoder, tokens, len(scouting), config.seed, dtype, scouting)
         self.root: ThoughtPool | None = None
         self.root_belief: Float[Tensor, "B K N V"] = torch.empty(0)
