@@ -18,7 +18,8 @@ _MOST_CELLS = 400  # a board with more cells is not shown cell by cell
 def live_view(trace: Trace) -> RenderableType:
     """Return the latest frame for the terminal: a board per thought, its energies, and what happened last.
 
-    Given cells are bold, cells a thought committed to are yellow and reversed, cells it is unsure of are dim.
+    Under each board stand the probabilities that it can still be right and that it is. Given cells are bold, cells a
+    thought committed to are yellow and reversed, cells it is unsure of are dim.
     """
     from rich.columns import Columns
     from rich.console import Group
@@ -32,13 +33,14 @@ def live_view(trace: Trace) -> RenderableType:
         right, viable = math.exp(-frame.energy[k]), math.exp(-frame.viable[k])
         style = "green" if right > 0.5 else "red" if viable < 0.5 else "blue"
         title = f"thought {thought}" + (" ◀" if k == best else "")
-        subtitle = f"viable {viable:.2f}  right {right:.2f}" + (" rests" if frame.resting[k] else "")
+        subtitle = f"{viable:.2f} · {right:.2f}" + (" rests" if frame.resting[k] else "")
         boards.append(Panel(_board(trace, frame, k), title=title, subtitle=subtitle, border_style=style, expand=False))
     killed = sum(event.kind == "kill" for event in trace.events)
     commits = sum(event.kind == "commit" for event in trace.events)
     head = Text(f"step {frame.step}   killed {killed}   commitments {commits}   ", style="bold")
     head.append("  ".join(_tell(event) for event in trace.events[-4:]), style="dim")
-    return Group(head, Columns(boards))
+    legend = Text("under each board: p(can still be right) · p(is right)", style="dim")
+    return Group(head, Columns(boards), legend)
 
 
 def _tell(event: Any) -> str:
