@@ -66,7 +66,7 @@ def status(config: Config) -> dict[str, Any] | None:
         return None
 
 
-def wait_for(true: Any, seconds: float = 180.0) -> None:
+def wait_for(true: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "the mesh did not come to rest"
