@@ -34,7 +34,7 @@ _NAMES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "shape": (list, tuple),
         "interchangeable": bool,
     },
-    "bank": {"problems": int, "seed": int, "held_out": int, "exclude": (list, tuple)},
+    "bank": {"problems": int, "seed": int, "shares": (list, tuple), "held_out": int, "exclude": (list, tuple)},
 }
 
 
@@ -47,8 +47,9 @@ class RunSettings:
             [height, width] of a grid, and whether the answer characters are `interchangeable`.
         model: settings of `MindConfig` that differ from what the task suggests.
         training: settings of `TrainConfig`.
-        bank: `problems` to generate and their `seed`; `held_out` pairs kept back to measure on; files of problems to
-            `exclude` from training, symmetric copies included.
+        bank: `problems` to generate and their `seed`; for 9×9 Sudokus the `shares` of kinds of puzzles (see
+            `training_bank`); `held_out` pairs kept back to measure on; files of problems to `exclude` from training,
+            symmetric copies included.
 
     Raises:
         InputError: an unknown name in a section, or a value of another type.
@@ -193,7 +194,7 @@ class TrainingRun:
             order = np.random.default_rng(self.settings.bank.get("seed", 0)).permutation(len(pairs.questions))
             return pairs.questions[order], pairs.answers[order]
         bank = self.settings.bank
-        return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0))
+        return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0), bank.get("shares"))
 
     @property
     def leads(self) -> bool:

@@ -15,16 +15,24 @@ from chorus.thought.tasks.sudoku import SudokuTask
 from chorus.thought.tasks.task import Indices
 
 
-def make_bank(task: Task, problems: int, seed: int) -> tuple[Indices, Indices]:
+def make_bank(
+    task: Task, problems: int, seed: int, shares: Sequence[float] | None = None
+) -> tuple[Indices, Indices]:
     """Generate questions and answers to train on, uint8 [problems, N] twice.
 
-    For a 9×9 Sudoku this is a mix of 17 to 36 givens, rich in hard minimal puzzles; other tasks use their generator.
+    For a 9×9 Sudoku this is a mix of 17 to 36 givens, rich in hard minimal puzzles, and `shares` (see `training_bank`)
+    may say another mix; other tasks use their generator.
+
+    Raises:
+        InputError: shares for another task, or shares that are none.
     """
     if isinstance(task, SudokuTask) and task.box == (3, 3):
-        from chorus.thought.tasks.sudoku_bank import training_bank
+        from chorus.thought.tasks.sudoku_bank import SHARES, training_bank
 
-        questions, answers = training_bank(problems, seed)
+        questions, answers = training_bank(problems, seed, shares=SHARES if shares is None else shares)
         return questions, answers - 1
+    if shares is not None:
+        raise InputError(f"[bank]: shares are for 9×9 Sudokus; {task.name} has one kind of problems")
     return task.generate(problems, seed)
 
 
