@@ -15,9 +15,7 @@ from chorus.thought.tasks.sudoku import SudokuTask
 from chorus.thought.tasks.task import Indices
 
 
-def make_bank(
-    task: Task, problems: int, seed: int, shares: Sequence[float] | None = None
-) -> tuple[Indices, Indices]:
+def make_bank(task: Task, problems: int, seed: int, shares: Sequence[float] | None = None) -> tuple[Indices, Indices]:
     """Generate questions and answers to train on, uint8 [problems, N] twice.
 
     For a 9×9 Sudoku this is a mix of 17 to 36 givens, rich in hard minimal puzzles, and `shares` (see `training_bank`)

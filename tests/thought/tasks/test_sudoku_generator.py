@@ -148,6 +148,24 @@ def test_difficulty_grows_without_singles():
     assert np.median(difficulty(hard)) >= 6
 
 
+def test_the_hardest_take_many_guesses_and_have_few_backdoors():
+    puzzles, solutions = sudoku_bank.hardest(40, seed=0)
+    one_solution(puzzles[:10], solutions[:10], (3, 3))
+    assert np.all((puzzles == 0) | (puzzles == solutions))
+    assert difficulty(puzzles).min() >= 30
+    for puzzle, solution in zip(puzzles[::8], solutions[::8], strict=True):
+        told = np.repeat(puzzle[None], 81, axis=0)
+        np.fill_diagonal(told, solution)  # board i is told cell i
+        assert np.count_nonzero(difficulty(told[puzzle == 0]) == 0) <= 4
+
+
+def test_shares_decide_what_a_bank_holds():
+    with pytest.raises(InputError, match="5 numbers of 0 or more"):
+        sudoku_bank.training_bank(10, shares=(1.0, 2.0))
+    puzzles, _ = sudoku_bank.training_bank(20, seed=2, shares=(0, 0, 0, 0, 1))
+    assert np.array_equal(np.unique(puzzles, axis=0), np.unique(sudoku_bank.hardest(20, seed=2)[0], axis=0))
+
+
 def test_bank_spans_givens_and_difficulty():
     puzzles, solutions = sudoku_bank.training_bank(400, seed=2)
     assert all(count_solutions(p) == 1 for p in puzzles)
