@@ -18,12 +18,13 @@ from chorus.mesh.fold import LEAP, Fold
 from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Entries, Gate, Heartbeat, Tokens
 from chorus.mesh.identity import Genesis
 from chorus.mesh.limits import Limits, Recovered
+from chorus.mesh.rhythm import Phase
 from chorus.mesh.simulation.world import CheapKey
 
 ANA, BEN, STRANGER = (CheapKey(name) for name in (b"ana", b"ben", b"stranger"))
 GENESIS = Genesis.of([ANA.public, BEN.public], b"gossip")
 MEMBERS = frozenset(GENESIS.members)
-BEAT = Heartbeat(0, bytes(32), 0, 0)
+BEAT = Heartbeat(0, bytes(32), 0, 0, Phase(0, 1.0, 0.0, 1, 1.0))
 
 
 def gate(key: CheapKey, boot: int = 1, mesh: bytes = GENESIS.hash) -> Gate:

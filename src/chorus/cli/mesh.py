@@ -150,7 +150,7 @@ def status(config: ConfigOption, as_json: Annotated[bool, typer.Option("--json",
     for what in ("dropped", "void"):
         counts = ", ".join(f"{count} {word}" for word, count in told[what].items())
         typer.echo(f"{what:<10} {counts or 'none'}")
-    typer.echo(f"members    {len(told['members'])}, majority {told['quorum']}")
+    typer.echo(f"members    {len(told['members'])}, majority {told['quorum']}, in step {told['order']:.2f}")
     for member in told["members"]:
         heard = "never heard" if member["heard"] is None else f"heard {member['heard']:.1f} s ago"
         typer.echo(f"  {member['name']:<12} {heard:<18} committed {member['committed'] or 0}")

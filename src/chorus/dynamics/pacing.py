@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chorus.dynamics.checks import count, finite, scalar
@@ -161,13 +161,29 @@ class PhasePacer:
         beats: dict[int, None] = {}
         coupled = min(gap, self._longest)
         steps = math.ceil(coupled / self._dt)
-        for _ in range(steps):
-            self._move(coupled / steps, self.mean_field(self._now), beats)
+        for field in self._fields(steps, coupled / steps):
+            self._move(coupled / steps, field, beats)
         if gap > coupled:
             self._move(gap - coupled, 0j, beats)
         self._now = now
         self._forget(now)
         return tuple(beats)
+
+    def _fields(self, steps: int, dt: float) -> Iterator[complex]:
+        """The mean field at the start of each of some steps; what was heard turns on and expires meanwhile."""
+        turning = [
+            (heard.sum(self._now), cmath.rect(1.0, heard.summary.frequency * dt), heard)
+            for heard in self._live(self._now)
+        ]
+        for _ in range(steps):
+            total, n = self._own(), len(self._theta)
+            for others, _, heard in turning:
+                total += others
+                n += heard.summary.n
+            yield total / n
+            turning = [
+                (others * turn, turn, heard) for others, turn, heard in turning if heard.age(self._now) <= self._expiry
+            ]
 
     def _move(self, dt: float, field: complex, beats: dict[int, None]) -> None:
         passed: list[tuple[float, int]] = []

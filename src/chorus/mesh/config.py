@@ -52,6 +52,7 @@ class LimitsTable(_Strict, frozen=True, kw_only=True):
 
     poll: Annotated[float, Meta(gt=0)] = Limits.poll
     heartbeat: Annotated[float, Meta(gt=0)] = Limits.heartbeat
+    turn: Annotated[float, Meta(gt=0)] = Limits.turn
     flush: Annotated[float, Meta(gt=0)] = Limits.flush
     retry: Annotated[float, Meta(gt=0)] = Limits.retry
     retry_most: Annotated[float, Meta(gt=0)] = Limits.retry_most

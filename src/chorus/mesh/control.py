@@ -167,6 +167,7 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
         "epoch": fold.epoch,
         "quorum": fold.quorum,
         "members": members,
+        "order": round(node.pace.order(now, fold.members), 4),
         "committed": {"size": fold.size, "root": fold.tree.root().hex()},
         "tentative": len(node.outbox) + len(node.scribe),
         "log": node.tail.trouble or "fine",

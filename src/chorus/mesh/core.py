@@ -47,6 +47,7 @@ from chorus.mesh.identity import Signer, Verify, verify
 from chorus.mesh.limits import Limits, Peer, Recovered, RefusedError
 from chorus.mesh.member import Failure, Outcome, encode_outcome
 from chorus.mesh.merkle import leaf_hash
+from chorus.mesh.rhythm import Pace, Turns
 from chorus.mesh.scribe import Scribe
 from chorus.mesh.streams import Streams
 from chorus.mesh.tail import Tail
@@ -63,7 +64,7 @@ class Node:
         recovered: what its journal remembers.
         now: the time on the clock whose readings will come with every event.
         readers: who reads whose proposals.
-        rng: randomness for pauses between retries.
+        rng: randomness for pauses between retries, and for where on its cycle the node's rhythm starts.
 
     """
 
@@ -87,7 +88,9 @@ class Node:
         self.peers: dict[bytes, Peer] = {}
         self.outbox: dict[bytes, bytes] = {}  # own records on disk and not yet seen committed
         self.scribe = Scribe()
-        self.tail = Tail(now, self.limits, rng or random.Random())
+        rng = rng or random.Random()
+        self.tail = Tail(now, self.limits, rng)
+        self.pace = Pace(key.public, now, self.limits.heartbeat, recovered.boot, rng)
         self.halted = ""
         self._key = key
         self._effects: list[Effect] = []
@@ -97,11 +100,10 @@ class Node:
         self._frontier = Frontier()
         self._leaves = recovered.leaves
         self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
-        self._next_heartbeat = self._next_flush = self._next_sync = now
+        self._next_flush = self._next_sync = now
         self._streams = Streams()
-        self.deliberation = Deliberation(
-            self.me, fold, dict(recovered.calls), self, readers, self.limits.proposals, self.limits.judgements
-        )
+        turns = Turns(now, self.limits.turn)
+        self.deliberation = Deliberation(self.me, fold, dict(recovered.calls), self, readers, self.limits, turns)
         for record in recovered.entries:
             entry = open_record(record)
             self._own.append(identity(record))
@@ -143,9 +145,9 @@ class Node:
         if now >= self._next_flush:
             self._next_flush = now + self.limits.flush
             self._flush()
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + self.limits.heartbeat
-            self._say(Heartbeat(self.fold.size, self.fold.tree.root(), self.fold.epoch, len(self.outbox)))
+        if self.pace.beat(now):
+            where = (self.fold.size, self.fold.tree.root(), self.fold.epoch, len(self.outbox))
+            self._say(Heartbeat(*where, self.pace.phase(now)))
         if now >= self._next_sync:
             self._next_sync = now + 1.0
             if self.fold.size > self._head_size:
@@ -370,6 +372,8 @@ class Node:
                 self._effects.append(Said(envelope.sender, message.round, message.offset, message.text))
         elif isinstance(message, Heartbeat):
             peer.size, peer.epoch, peer.tentative = message.size, message.epoch, message.tentative
+            if not self.pace.hear(envelope.sender, message.phase, now):
+                self.gate.dropped["phase"] += 1
             if message.size > self.fold.size:
                 self._read(now)
             elif self.fold.tree.root(message.size) != message.root:

@@ -18,7 +18,9 @@ from typing import Protocol
 from chorus.errors import InputError
 from chorus.mesh.entries import AnyPayload, Ask, Done, Entry, Membership, Pass, Proposal, Vote
 from chorus.mesh.fold import MAX_OPEN, Fold
+from chorus.mesh.limits import Limits
 from chorus.mesh.member import Answer, Failure, Judgement, Outcome
+from chorus.mesh.rhythm import Turns
 from chorus.mesh.rounds import Round
 
 Readers = Callable[[tuple[bytes, ...]], Mapping[bytes, frozenset[bytes]]]
@@ -63,7 +65,8 @@ class Deliberation:
         calls: outcomes by call key; None where a call has begun and not ended.
         voice: what carries out decisions.
         readers: from the epoch's sorted members to whose proposals each of them reads.
-        proposals, judgements: calls of each kind that may run at a time.
+        limits: how many calls of each kind may run at a time.
+        turns: whose proposal is judged first when there are more than may be judged at a time.
 
     """
 
@@ -74,14 +77,16 @@ class Deliberation:
         calls: dict[bytes, Outcome | None],
         voice: Voice,
         readers: Readers,
-        proposals: int,
-        judgements: int,
+        limits: Limits,
+        turns: Turns,
     ) -> None:
         self._me = me
         self._fold = fold
         self._voice = voice
         self._readers = readers
-        self._slots = {b"p": proposals, b"j": judgements}
+        self._slots = {b"p": limits.proposals, b"j": limits.judgements}
+        self._turns = turns
+        self._waiting: dict[bytes, Local] = {}  # proposals to be judged when there is a slot, and their rounds
         self._reads: tuple[int, Mapping[bytes, frozenset[bytes]]] = (-1, {})
         self.calls = calls
         self.running: set[bytes] = set()
@@ -118,6 +123,7 @@ class Deliberation:
                 self._answered.add(payload.round)
             self._dirty[payload.round] = None
         elif isinstance(payload, Membership):
+            self._turns.keep(self._fold.members)
             self.touch_all()
         else:
             self._dirty.update(dict.fromkeys(self.locals.keys() - self._fold.open.keys()))
@@ -132,6 +138,12 @@ class Deliberation:
             identity = next(iter(self._dirty))
             del self._dirty[identity]
             self.consider(identity, now)
+        for _ in range(min(len(self._waiting), self._free(b"j"))):
+            proposal = next(iter(self._waiting))
+            if len(self._waiting) > self._free(b"j"):
+                proposal = self._turns.first(now, [(p, local.proposals[p][0]) for p, local in self._waiting.items()])
+            local = self._waiting.pop(proposal)
+            self._begin(b"j" + proposal, local, local.proposals[proposal][1])
 
     def overdue(self, now: float) -> None:
         """Have the rounds considered whose deadline has passed."""
@@ -144,6 +156,8 @@ class Deliberation:
         local = self.locals.get(identity)
         if local is None:
             return
+        for proposal in local.proposals:
+            self._waiting.pop(proposal, None)
         state = self._fold.rounds.get(identity)
         late = now >= local.deadline
         if (state is not None and state.closed is not None) or (state is None and late):
@@ -166,15 +180,18 @@ class Deliberation:
             self.locals[identity] = Local(identity, ask.question, ask.budget, now + ask.patience)
         self._dirty[identity] = None
 
-    def _outcome(self, key: bytes, late: bool, question: str, answer: str | None, budget: int) -> Outcome | None:
-        """Return what a call brought; start it if it is new and there is time; None while it runs or waits."""
+    def _free(self, kind: bytes) -> int:
+        """Return how many more calls of this kind may run."""
+        return self._slots[kind] - sum(other[:1] == kind for other in self.running)
+
+    def _begin(self, key: bytes, local: Local, answer: str | None) -> None:
+        seed = int.from_bytes(sha256(self._me + key).digest()[:7], "big")
+        self._voice.begin(key, local.question, answer, seed, local.budget)
+
+    def _outcome(self, key: bytes, late: bool) -> Outcome | None:
+        """Return what a call brought; None while it runs, or waits with time left."""
         if key not in self.calls:
-            if late:
-                return Failure("no time was left")
-            if sum(other[:1] == key[:1] for other in self.running) < self._slots[key[:1]]:
-                seed = int.from_bytes(sha256(self._me + key).digest()[:7], "big")
-                self._voice.begin(key, question, answer, seed, budget)
-            return None
+            return Failure("no time was left") if late else None
         outcome = self.calls[key]
         if outcome is None and key not in self.running:
             outcome = Failure("interrupted by a restart")
@@ -186,7 +203,10 @@ class Deliberation:
     def _answer(self, local: Local, state: Round | None, late: bool) -> None:
         if local.id in self._answered:
             return
-        outcome = self._outcome(b"p" + local.id, late, local.question, None, local.budget)
+        key = b"p" + local.id
+        if key not in self.calls and not late and self._free(b"p") > 0:
+            self._begin(key, local, None)
+        outcome = self._outcome(key, late)
         if outcome is None or state is None:
             return
         if isinstance(outcome, Answer):
@@ -201,10 +221,13 @@ class Deliberation:
 
     def _judge(self, local: Local, late: bool) -> None:
         epoch = self._fold.epoch
-        for identity, (author, answer) in local.proposals.items():
+        for identity, (author, _) in local.proposals.items():
             if not self._owes_vote(identity, author):
                 continue
-            outcome = self._outcome(b"j" + identity, late, local.question, answer, local.budget)
+            key = b"j" + identity
+            if key not in self.calls and not late:
+                self._waiting[identity] = local
+            outcome = self._outcome(key, late)
             if outcome is None or identity not in self._fold.candidates:
                 continue
             if isinstance(outcome, Judgement):

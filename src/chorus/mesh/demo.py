@@ -207,12 +207,12 @@ class Demonstration:
 
     def _view(self) -> Group:
         table = Table(title="mesh")
-        for column in ("node", "state", "committed head", "waiting", "hears", "writing, tentative"):
+        for column in ("node", "state", "committed head", "waiting", "hears", "in step", "writing, tentative"):
             table.add_column(column, no_wrap=True)
         for seen in self.nodes:
             status = seen.status
             if not status:
-                table.add_row(seen.config.node.name, Text("down", style="red"), "", "", "", "")
+                table.add_row(seen.config.node.name, Text("down", style="red"), "", "", "", "", "")
                 continue
             head = status["committed"]
             heard = sum(1 for m in status["members"] if m["heard"] is not None and m["heard"] < 2)
@@ -222,6 +222,7 @@ class Demonstration:
                 f"{head['size']:>5} {head['root'][:8]}",
                 str(status["tentative"]),
                 f"{heard} of {len(self.nodes)}",
+                f"{status['order']:.2f}",
                 seen.writing,
             )
         rounds = Table(title="rounds")

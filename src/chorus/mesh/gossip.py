@@ -20,6 +20,7 @@ from chorus.mesh.fold import LEAP as LOG_LEAP
 from chorus.mesh.fold import Fold
 from chorus.mesh.identity import SIGNATURE, Signer, Verify
 from chorus.mesh.merkle import leaf_hash
+from chorus.mesh.rhythm import Phase
 
 MAX_MESSAGE = 128 * 1024  # bytes
 LEAP = LOG_LEAP // 2  # ticks ahead of what is committed; half of what the log takes, so gossip cannot spoil an entry
@@ -47,12 +48,13 @@ class Tokens(Message, frozen=True):
 
 
 class Heartbeat(Message, frozen=True):
-    """Where a node stands: its committed head, its epoch, and how many entries it has not seen committed yet."""
+    """Where a node stands: its committed head, its epoch, how many entries wait to be committed, and its phase."""
 
     size: Count
     root: Digest
     epoch: Count
     tentative: Count
+    phase: Phase
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -18,7 +18,8 @@ class Limits:
     """The paces and bounds of a node; times in seconds."""
 
     poll: float = 0.1  # between reads of the log when nothing was heard
-    heartbeat: float = 0.5
+    heartbeat: float = 0.5  # the period of a node's rhythm
+    turn: float = 1.0  # until a member whose proposal was judged is fully rested
     flush: float = 0.02  # pieces of an answer are gathered this long
     retry: float = 0.05  # first pause after an append of unknown outcome; doubles
     retry_most: float = 2.0
