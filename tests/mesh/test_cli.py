@@ -106,7 +106,12 @@ def test_a_bad_file_of_questions_is_told(mesh: Path, tmp_path: Path, name: str, 
 def test_status_tells_heads_and_health(mesh: Path) -> None:
     cli("ask", PUZZLE, "-c", mesh / "ana.toml")
     text = cli("status", "-c", mesh / "ben.toml").stdout
-    for line in (r"^ben, epoch 0, mesh \w{16}$", r"^committed +\d+ entries, root", r"^disk +fine$", r"majority 2, in step [01]\.\d\d$"):
+    for line in (
+        r"^ben, epoch 0, mesh \w{16}$",
+        r"^committed +\d+ entries, root",
+        r"^disk +fine$",
+        r"majority 2, in step [01]\.\d\d$",
+    ):
         assert re.search(line, text, re.MULTILINE), line
     told = json.loads(cli("status", "-c", mesh / "ben.toml", "--json").stdout)
     assert {member["name"] for member in told["members"]} == {"ana", "ben", "cem"}

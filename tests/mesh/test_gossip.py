@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import chorus
 from chorus.mesh.core import Node
+from chorus.mesh.effects import Broadcast
 from chorus.mesh.entries import Ask, Entry, Vote, seal
 from chorus.mesh.fold import LEAP, Fold
 from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Entries, Gate, Heartbeat, Tokens
@@ -165,3 +166,23 @@ def test_limits_are_what_the_gate_gets() -> None:
     for _ in range(10):
         n.received(0.0, ben.seal(BEAT, 0))
     assert n.gate.dropped["flood"] == 8
+
+
+@pytest.mark.parametrize(("members", "most"), [(3, 51), (20, 14)])
+def test_large_meshes_tell_tokens_in_larger_pieces(members: int, most: int) -> None:
+    genesis = Genesis.of([ANA.public, *(CheapKey(b"%d" % i).public for i in range(members - 1))], b"tokens")
+    n = Node(ANA, Fold(genesis, CheapKey.verify), verify=CheapKey.verify, rng=random.Random(0))
+    round_ = bytes(32)
+    n.deliberation.running.add(b"p" + round_)
+    told = []
+    for millisecond in range(1000):
+        n.token(millisecond / 1000, b"p" + round_, "x")
+        told += [effect for effect in n.take_effects() if isinstance(effect, Broadcast)]
+    n.tick(2.0)
+    told += [effect for effect in n.take_effects() if isinstance(effect, Broadcast)]
+    ben = Gate(BEN, genesis.hash, 1, CheapKey.verify)
+    heard = [ben.open(effect.data, frozenset(genesis.members), 0, 0.0) for effect in told]
+    texts = [e.message.text for e in heard if e is not None and isinstance(e.message, Tokens)]
+    assert texts[0] == "x"  # the first piece waits for nobody
+    assert most // 2 < len(texts) <= most
+    assert "".join(texts) == "x" * 1000

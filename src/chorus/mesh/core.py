@@ -53,6 +53,7 @@ from chorus.mesh.streams import Streams
 from chorus.mesh.tail import Tail
 
 MAX_BATCH = 128  # records in one append
+_CHORUS = 5  # members up to which answers are told at the full pace of `Limits.flush`
 
 
 class Node:
@@ -143,8 +144,7 @@ class Node:
     def tick(self, now: float) -> None:
         """Do what is due."""
         if now >= self._next_flush:
-            self._next_flush = now + self.limits.flush
-            self._flush()
+            self._flush(now)
         if self.pace.beat(now):
             where = (self.fold.size, self.fold.tree.root(), self.fold.epoch, len(self.outbox))
             self._say(Heartbeat(*where, self.pace.phase(now)))
@@ -224,14 +224,13 @@ class Node:
             return
         self._effects.append(Said(self.me, key[1:], self._streams.add(key[1:], text), text))
         if now >= self._next_flush:
-            self._next_flush = now + self.limits.flush
-            self._flush()
+            self._flush(now)
 
     def finished(self, now: float, key: bytes, outcome: Outcome) -> None:
         """Take the outcome of a call."""
         if key not in self.deliberation.running:
             return
-        self._flush()
+        self._flush(now)
         self._streams.end(key[1:])
         self.deliberation.running.discard(key)
         self.deliberation.calls[key] = outcome
@@ -390,7 +389,13 @@ class Node:
         if entry is not None and isinstance(entry.payload, Ask | Proposal):
             self.deliberation.hear(own, entry, now)
 
-    def _flush(self) -> None:
+    def _flush(self, now: float) -> None:
+        """Tell what was written since the last time.
+
+        In a large mesh pieces are gathered for longer, so that the messages a node hears in a second, each with a
+        signature to check, do not grow with the number of those who write.
+        """
+        self._next_flush = now + self.limits.flush * max(1.0, len(self.fold.members) / _CHORUS)
         for round_, offset, text in self._streams.take():
             self._say(Tokens(round_, offset, text))
 

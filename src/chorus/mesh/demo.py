@@ -29,6 +29,8 @@ from chorus.mesh.members.sudoku import puzzle
 from chorus.mesh.questions import Question, read_questions
 from chorus.mesh.verification import Report, audit, read_journal, read_log
 
+_SHOWN = 27  # characters of an answer: three rows of a Sudoku
+
 
 @dataclass
 class Seen:
@@ -154,7 +156,8 @@ class Demonstration:
             try:
                 for event in request(seen.config.control_path, None, op="watch"):
                     if event["event"] == "said" and event["who"] == name:
-                        seen.writing = (seen.writing + event["text"])[-27:] if event["offset"] else event["text"]
+                        written = (seen.writing if event["offset"] else "") + event["text"]
+                        seen.writing = written.rstrip().rpartition("\n")[2][-_SHOWN:]
                         seen.tokens += 1
             except ChorusError:
                 pass
@@ -207,8 +210,9 @@ class Demonstration:
 
     def _view(self) -> Group:
         table = Table(title="mesh")
-        for column in ("node", "state", "committed head", "waiting", "hears", "in step", "writing, tentative"):
+        for column in ("node", "state", "committed head", "waiting", "hears", "in step"):
             table.add_column(column, no_wrap=True)
+        table.add_column("writing, tentative", no_wrap=True, min_width=_SHOWN)  # else the board would dance
         for seen in self.nodes:
             status = seen.status
             if not status:
@@ -235,7 +239,7 @@ class Demonstration:
                 closed.get("author", ""),
                 f"{closed['score']:.2f}" if "score" in closed else "",
                 f"{closed['approvals']} of {len(self.nodes)}" if "approvals" in closed else "",
-                closed.get("answer", "")[:27],
+                closed.get("answer", "")[:_SHOWN],
             )
         return Group(table, rounds, Text(", ".join(f"{n} rounds {word}" for word, n in self.outcomes.items())))
 

@@ -19,6 +19,7 @@ from chorus.errors import ChorusError, InputError
 PROTOCOL = 1
 SIGNATURE = 64  # bytes of an Ed25519 signature (RFC 8032)
 HASH = 32  # bytes of a SHA-256 digest, and of an Ed25519 public key
+_SHORT = 2048  # bytes up to which signed data is remembered with its verdict: 64 MB at the very most
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 
@@ -103,8 +104,8 @@ def _public_key(public: bytes) -> Ed25519PublicKey | None:
         return None
 
 
-def verify(public: bytes, data: bytes, signature: bytes) -> bool:
-    """Say whether `signature` is that of `data` under the key `public`; anything malformed is simply False."""
+@lru_cache(maxsize=16_384)
+def _fits(public: bytes, data: bytes, signature: bytes) -> bool:
     key = _public_key(public)
     if key is None:
         return False
@@ -113,6 +114,15 @@ def verify(public: bytes, data: bytes, signature: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def verify(public: bytes, data: bytes, signature: bytes) -> bool:
+    """Say whether `signature` is that of `data` under the key `public`; anything malformed is simply False.
+
+    What was checked lately in this process is not checked again: an entry is met in gossip and in the log, and several
+    nodes of one process hear the same messages.
+    """
+    return _fits(public, data, signature) if len(data) <= _SHORT else _fits.__wrapped__(public, data, signature)
 
 
 @dataclass(frozen=True)
