@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import pytest
 
 import chorus
 from chorus.cli import main
+from chorus.mesh.config import load
+from chorus.mesh.heads import open_head
+from chorus.mesh.verification import read_journal
 
 SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
@@ -49,6 +53,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Found a mesh of three and run its nodes."""
     directory = tmp_path_factory.mktemp("m")
     written = cli("init", directory / "x", "--nodes", 3).stdout.split()
+    ben = directory / "x" / "ben.toml"
+    ben.write_text(ben.read_text().replace("[mesh]", '[mesh]\nartifacts = "kept-by-ben"'))
     processes = []
     for path in written:
         command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", path]
@@ -60,6 +66,19 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for process in processes:
         process.terminate()
     assert [process.wait(20) for process in processes] == [0, 0, 0]
+
+
+def head_is_kept(mesh: Path) -> None:
+    """Wait until ana's journal holds a signed head of all that ana has read."""
+    config = load(mesh / "ana.toml")
+    deadline = time.monotonic() + 60
+    while True:
+        size = json.loads(cli("status", "-c", mesh / "ana.toml", "--json").stdout)["committed"]["size"]
+        heads = [open_head(head, config.genesis).size for head in read_journal(mesh / "ana.journal", "head")]
+        if heads == [size]:
+            return
+        assert time.monotonic() < deadline, f"the head of {size} entries is not kept: {heads}"
+        time.sleep(0.05)
 
 
 def test_ask_answers_on_stdout_and_tells_where_it_is_committed(mesh: Path) -> None:
@@ -118,9 +137,57 @@ def test_status_tells_heads_and_health(mesh: Path) -> None:
     assert all(member["heard"] is not None for member in told["members"])
 
 
+def test_an_artifact_is_kept_under_a_name_and_got_elsewhere(mesh: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_bytes(b"many minds\n" * 20_000)
+    put = cli("artifact", "put", tmp_path / "report.txt", "-c", mesh / "ana.toml")
+    digest = put.stdout.split()[0]
+    assert re.search(r"committed at entry \d+", put.stderr)
+    deadline = time.monotonic() + 60
+    while "report.txt" not in cli("artifact", "list", "-c", mesh / "ben.toml").stdout:
+        assert time.monotonic() < deadline, "ben never read the name"
+    cli("artifact", "get", "report.txt", "-c", mesh / "ben.toml", "-o", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "report.txt").read_bytes()
+    assert (mesh / "kept-by-ben" / digest[:2] / digest[2:]).is_file()
+    assert (
+        "is no name"
+        in cli("artifact", "put", tmp_path / "report.txt", "--name", "../x", "-c", mesh / "ana.toml", code=2).stderr
+    )
+    assert "no artifact is called 'nope'" in cli("artifact", "get", "nope", "-c", mesh / "ana.toml", code=1).stderr
+
+
+@pytest.mark.parametrize("verb", ["ask", "solve"])
+def test_an_asker_who_leaves_withdraws_the_question(verb: str, tmp_path: Path) -> None:
+    path = cli("init", tmp_path / "m", "--nodes", 2).stdout.split()[0]  # one of two: nothing can be accepted
+    (tmp_path / "q.txt").write_text(PUZZLE)
+    node = subprocess.Popen(
+        [sys.executable, "-m", "chorus", "mesh", "node", "-c", path], stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    assert node.stdout is not None
+    node.stdout.readline()
+    question = PUZZLE if verb == "ask" else str(tmp_path / "q.txt")
+    asker = subprocess.Popen(
+        [sys.executable, "-m", "chorus", "mesh", verb, question, "-c", path], env=ENVIRONMENT, stderr=subprocess.PIPE
+    )
+
+    def rounds() -> dict[str, int]:
+        return json.loads(cli("status", "-c", path, "--json").stdout)["rounds"]
+
+    deadline = time.monotonic() + 60
+    while rounds() != {"open": 1}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    asker.send_signal(signal.SIGINT)
+    assert asker.wait(60) == 130
+    while rounds() != {"open": 0, "cancelled": 1}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    node.terminate()
+    assert node.wait(60) == 0
+
+
 def test_the_log_is_shown_verified_and_proved(mesh: Path, tmp_path: Path) -> None:
     cli("ask", PUZZLE, "-c", mesh / "ana.toml")
-    time.sleep(1.5)  # the heads are kept once a second
+    head_is_kept(mesh)
     shown = cli("log", "show", "-c", mesh / "ana.toml", "--last", 0).stdout
     assert re.search(r"ana +ask +53\.\.7", shown)
     assert cli("log", "verify", "-c", mesh / "ana.toml").stdout == ""
@@ -138,7 +205,7 @@ def test_the_log_is_shown_verified_and_proved(mesh: Path, tmp_path: Path) -> Non
 
 def test_a_changed_copy_of_the_log_is_named(mesh: Path, tmp_path: Path) -> None:
     cli("ask", PUZZLE, "-c", mesh / "ana.toml")
-    time.sleep(1.5)
+    head_is_kept(mesh)
     copy = sqlite3.connect(tmp_path / "mesh.log")
     with sqlite3.connect(mesh / "mesh.log") as log:
         log.backup(copy)

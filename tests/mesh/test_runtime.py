@@ -1,15 +1,18 @@
 """A mesh of real parts in one process: SQLite journals and log, an in-process bus, members good and bad."""
 
 import asyncio
+import random
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from chorus.errors import InputError
+from chorus.errors import ChorusError, InputError
+from chorus.mesh.artifacts import Artifacts
 from chorus.mesh.bus import Hub
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Closed, Committed, Said
@@ -362,5 +365,29 @@ def test_a_lost_tail_stops_the_node(tmp_path: Path) -> None:
         log.close()
         with pytest.raises(Exception, match="has lost its tail"):
             await make(tmp_path, 0, 1, Doubler(), hub).run()
+
+    asyncio.run(play())
+
+
+def test_a_name_leads_every_node_to_the_bytes(tmp_path: Path) -> None:
+    async def play() -> None:
+        hub, data = Hub(), random.Random(0).randbytes(200_000)
+        mesh = [make(tmp_path, n, 3, Doubler(), hub) for n in range(3)]
+        for n, runtime in enumerate(mesh):
+            runtime.artifacts = Artifacts(tmp_path / f"store{n}")
+        async with running(*mesh):
+            digest = mesh[0].artifacts.put(data)
+            with pytest.raises(InputError, match="is no name for an artifact"):
+                mesh[0].name("../../etc/passwd", digest, len(data))
+            mesh[0].name("report.bin", digest, len(data))
+            await until(lambda: "report.bin" in mesh[2].node.fold.names and len(mesh[2].node.peers) == 2)
+            assert await asyncio.gather(*(mesh[2].artifact(digest) for _ in range(3))) == [data] * 3
+            assert Artifacts(tmp_path / "store2").get(digest) == data
+            file = next(path for path in (tmp_path / "store2").rglob("*") if path.is_file())
+            file.write_bytes(b"spoiled")
+            assert await mesh[2].artifact(digest) == data  # fetched anew
+            assert file.read_bytes() == data
+            with pytest.raises(ChorusError, match="nobody who can be heard has it"):
+                await mesh[2].artifact(sha256(b"never stored").digest())
 
     asyncio.run(play())

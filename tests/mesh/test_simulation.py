@@ -142,7 +142,7 @@ class SaysItAnew(Node):
         if unknown and self.outbox:
             record = next(iter(self.outbox.values()))
             self.outbox.clear()
-            self._own.pop()
+            self.chain.said.pop()
             self.speak(open_record(record).payload)
         super().appended(now, unknown)
 
@@ -194,15 +194,15 @@ class IgnoresItsChain(Node):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self._own.clear()
+        self.chain.said.clear()
         self.outbox.clear()
 
     def _apply(self, now: float, record: bytes) -> None:
         super()._apply(now, record)
         self.halted = ""
         tip = self.fold.tips.get(self.me)
-        if tip is not None and tip[0] >= len(self._own):
-            self._own += [tip[1]] * (tip[0] + 1 - len(self._own))
+        if tip is not None and tip[0] >= len(self.chain.said):
+            self.chain.said += [tip[1]] * (tip[0] + 1 - len(self.chain.said))
 
 
 NODES = [

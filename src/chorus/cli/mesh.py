@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from chorus.cli import artifact
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(help="Run many minds as one mesh, and prove what it said.", no_args_is_help=True)
 log_app = typer.Typer(help="Look into the committed log, check it, prove an entry.", no_args_is_help=True)
 app.add_typer(log_app, name="log")
+app.add_typer(artifact.app, name="artifact")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="A node's configuration file.")]
 
@@ -82,6 +84,7 @@ def ask(
     settings = load(config)
     closed: dict[str, Any] = {}
     wait = patience + 60.0
+    # Ctrl-C ends the connection, and the node withdraws the question.
     for event in request(settings.control_path, wait, op="ask", question=question, budget=budget, patience=patience):
         if as_json:
             typer.echo(json.dumps(event))

@@ -7,12 +7,15 @@ digest whenever it is read: a file that was changed or replaced is not the artif
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import unicodedata
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
+from typing import BinaryIO
 
 from chorus.errors import ChorusError, InputError
 from chorus.mesh.identity import HASH
@@ -38,6 +41,12 @@ def valid_name(name: str) -> bool:
     )
 
 
+def check_name(name: str) -> None:
+    """Raise `InputError` for what is no name."""
+    if not valid_name(name):
+        raise InputError(f"{name!r} is no name for an artifact; a plain file name is one, such as report.pdf")
+
+
 class Artifacts:
     """A directory of content-addressed artifacts.
 
@@ -60,7 +69,7 @@ class Artifacts:
         name = digest.hex()
         directory = self._directory(name[:2], create=True)
         try:
-            temporary = f".{name[2:]}.{os.getpid()}"
+            temporary = f".{name[2:]}.{os.getpid()}.{get_ident()}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with open(os.open(temporary, flags, 0o644, dir_fd=directory), "wb") as file:
                 file.write(data)
@@ -69,6 +78,8 @@ class Artifacts:
             os.replace(temporary, name[2:], src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
         except OSError as error:
+            with contextlib.suppress(OSError):  # half an artifact on a full disk would only keep it full
+                os.unlink(temporary, dir_fd=directory)
             raise ChorusError(f"{self.root}: cannot store an artifact ({error.strerror})") from error
         finally:
             os.close(directory)
@@ -76,22 +87,33 @@ class Artifacts:
 
     def get(self, digest: bytes) -> bytes:
         """Return the bytes of a digest; raises `ChorusError` when absent, or when the file is not what it was."""
+        with self._open(digest) as file:
+            data = file.read()
+        if sha256(data).digest() != digest:
+            raise ChorusError(f"artifact {digest.hex()[:12]}… was changed on disk: its content has another hash")
+        return data
+
+    def piece(self, digest: bytes, offset: int, most: int) -> tuple[int, bytes]:
+        """Return the size of an artifact and up to `most` of its bytes, unchecked: for somebody who checks the whole.
+
+        Raises `ChorusError` when it is absent.
+        """
+        with self._open(digest) as file:
+            size = os.fstat(file.fileno()).st_size
+            return size, os.pread(file.fileno(), most, min(offset, size))
+
+    def _open(self, digest: bytes) -> BinaryIO:
         if len(digest) != HASH:
             raise InputError(f"an artifact's digest has {HASH} bytes, not {len(digest)}")
         name = digest.hex()
         try:
             directory = self._directory(name[:2], create=False)
             try:
-                descriptor = os.open(name[2:], os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
-                with open(descriptor, "rb") as file:
-                    data = file.read()
+                return open(os.open(name[2:], os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb")
             finally:
                 os.close(directory)
         except OSError as error:
             raise ChorusError(f"artifact {name[:12]}… cannot be read ({error.strerror})") from error
-        if sha256(data).digest() != digest:
-            raise ChorusError(f"artifact {name[:12]}… was changed on disk: its content has another hash")
-        return data
 
     def _directory(self, name: str, *, create: bool) -> int:
         """Open a subdirectory, never through a symbolic link."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chorus.mesh.artifacts import Artifacts
 from chorus.mesh.bus import SocketBus
 from chorus.mesh.config import Config, check_reach, load
 from chorus.mesh.control import ControlServer
@@ -41,7 +42,7 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
         readers=readers,
         limits=config.node_limits(),
     )
-    return Runtime(node, journal, log, bus, member)
+    return Runtime(node, journal, log, bus, member, Artifacts(config.artifacts_path))
 
 
 async def serve(config: Config, ready: Callable[[Runtime], None] | None = None) -> None:

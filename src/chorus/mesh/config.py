@@ -99,6 +99,11 @@ class Config:
         return self.at(_after("local:", self.mesh.bus, f"{self.path}: mesh.bus"))
 
     @property
+    def artifacts_path(self) -> Path:
+        """The directory of this node's artifacts."""
+        return self.at(self.mesh.artifacts)
+
+    @property
     def control_path(self) -> Path:
         """The socket through which the command line talks to this node while it runs."""
         return self.at(self.node.journal + ".ctl")

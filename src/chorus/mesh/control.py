@@ -29,10 +29,13 @@ _MOST = 1 << 20  # bytes of a request
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client wants."""
 
-    op: str  # ask, status, watch
+    op: str  # ask, status, watch, name, artifact
     question: str = ""
     budget: int = 100_000
     patience: float = 30.0
+    name: str = ""  # of an artifact
+    digest: str = ""  # of an artifact that is in the node's store, in hexadecimal digits
+    size: int = 0
 
 
 class ControlServer:
@@ -61,9 +64,27 @@ class ControlServer:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request; a question whose asker goes away before its answer is withdrawn."""
+        asked: set[bytes] = set()
         try:
-            request = msgspec.json.decode(await reader.readline(), type=Request)
-            async for reply in self._answer(request):
+            request = await reader.readline()
+        except ValueError:  # longer than any request
+            request = b""
+        answering = asyncio.ensure_future(self._reply(request, writer, asked))
+        gone = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                for round_ in asked:
+                    self._runtime.cancel(round_)
+        finally:
+            answering.cancel()
+            gone.cancel()
+            writer.close()
+
+    async def _reply(self, request: bytes, writer: asyncio.StreamWriter, asked: set[bytes]) -> None:
+        try:
+            async for reply in self._answer(msgspec.json.decode(request, type=Request), asked):
                 writer.write(msgspec.json.encode(reply) + b"\n")
                 await writer.drain()
         except (ChorusError, ValueError) as error:
@@ -71,10 +92,8 @@ class ControlServer:
                 writer.write(msgspec.json.encode({"event": "error", "text": str(error)}) + b"\n")
         except OSError:  # the client has gone
             pass
-        finally:
-            writer.close()
 
-    async def _answer(self, request: Request) -> AsyncIterator[dict[str, Any]]:
+    async def _answer(self, request: Request, asked: set[bytes]) -> AsyncIterator[dict[str, Any]]:
         if request.op == "status":
             yield status(self._runtime, self._name, self._names)
         elif request.op == "ask":
@@ -84,13 +103,30 @@ class ControlServer:
                 )
             with self._runtime.watching() as feed:
                 round_ = self._runtime.ask(request.question, request.budget, request.patience)
+                asked.add(round_)
                 yield {"event": "asked", "round": round_.hex()}
                 async for event in feed:
                     told = self.describe(event)
                     if told.get("round") == round_.hex():
+                        if isinstance(event, Closed):
+                            asked.discard(round_)
                         yield told
                         if isinstance(event, Closed):
                             return
+        elif request.op == "name":
+            with self._runtime.watching() as feed:
+                named = self._runtime.name(request.name, bytes.fromhex(request.digest), request.size)
+                async for event in feed:
+                    if isinstance(event, Committed) and event.id == named:
+                        yield {"event": "named", "name": request.name, "place": event.index}
+                        return
+        elif request.op == "artifact":
+            names = self._runtime.node.fold.names
+            if request.name not in names:
+                raise ChorusError(f"no artifact is called {request.name!r} as far as this node has read")
+            digest, size = names[request.name]
+            await self._runtime.artifact(digest)
+            yield {"event": "artifact", "name": request.name, "digest": digest.hex(), "size": size}
         elif request.op == "watch":
             with self._runtime.watching() as feed:
                 async for event in feed:
@@ -199,5 +235,9 @@ def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator
                     if reply.get("event") == "error":
                         raise ChorusError(reply["text"])
                     yield reply
-        except (TimeoutError, ConnectionError) as error:
+        except TimeoutError as error:
+            raise ChorusError(
+                f"{path}: nothing came for {timeout:.0f} s; nothing is committed without a majority, see `mesh status`"
+            ) from error
+        except ConnectionError as error:
             raise ChorusError(f"{path}: the node stopped answering") from error

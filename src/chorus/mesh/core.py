@@ -21,27 +21,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from chorus.errors import InputError
+from chorus.mesh.artifacts import check_name
+from chorus.mesh.chain import Chain
 from chorus.mesh.deliberation import Deliberation, Readers, everyone
 from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Effect, Read, Said, Stop, Write
-from chorus.mesh.entries import (
-    MAX_PARENTS,
-    AnyPayload,
-    Ask,
-    Cancel,
-    Done,
-    Entry,
-    Membership,
-    Name,
-    Proposal,
-    Vote,
-    identity,
-    open_record,
-    seal,
-)
+from chorus.mesh.entries import AnyPayload, Ask, Cancel, Done, Membership, Name, Proposal, Vote, identity
+from chorus.mesh.fetching import Fetches
 from chorus.mesh.fold import Applied, Fold
-from chorus.mesh.frontier import Frontier
-from chorus.mesh.gossip import Entries, Envelope, Gate, Heartbeat, Tokens
+from chorus.mesh.gossip import AnyMessage, Entries, Envelope, Gate, Heartbeat, Piece, Tokens, Want
 from chorus.mesh.heads import sign_head
 from chorus.mesh.identity import Signer, Verify, verify
 from chorus.mesh.limits import Limits, Peer, Recovered, RefusedError
@@ -96,9 +83,8 @@ class Node:
         self._key = key
         self._effects: list[Effect] = []
         self._now = now
-        self._clock = 0
-        self._own: list[bytes] = []  # identities of own entries, by number
-        self._frontier = Frontier()
+        self.chain = Chain(key, fold.genesis.hash)
+        self.fetches = Fetches(self.me, self._say, self._effects.append)
         self._leaves = recovered.leaves
         self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
         self._next_flush = self._next_sync = now
@@ -106,11 +92,9 @@ class Node:
         turns = Turns(now, self.limits.turn)
         self.deliberation = Deliberation(self.me, fold, dict(recovered.calls), self, readers, self.limits, turns)
         for record in recovered.entries:
-            entry = open_record(record)
-            self._own.append(identity(record))
-            self.outbox[self._own[-1]] = record
-            self._clock = max(self._clock, entry.clock)
-            self.deliberation.hear(self._own[-1], entry, now)
+            entry = self.chain.remember(record)
+            self.outbox[identity(record)] = record
+            self.deliberation.hear(identity(record), entry, now)
 
     # What an operator or a client asks.
 
@@ -126,9 +110,15 @@ class Node:
         return self._publish(now, Cancel(round_), (round_,))
 
     def name(self, now: float, name: str, digest: bytes, size: int) -> bytes:
-        """Bind a name to an artifact's digest."""
+        """Bind a name to an artifact; raises `InputError` for what is no name, `RefusedError` when not ready."""
+        check_name(name)
         self._check_ready()
         return self._publish(now, Name(name, digest, size))
+
+    def fetch(self, now: float, digest: bytes) -> None:
+        """Fetch an artifact from the others, whoever was heard last first; `Fetched` tells what came of it."""
+        heard = sorted(self.peers.keys() & self.fold.members, key=lambda member: -self.peers[member].heard)
+        self.fetches.begin(now, digest, heard)
 
     def propose_members(self, now: float, members: Sequence[bytes]) -> bytes:
         """Propose the members of the next epoch."""
@@ -157,6 +147,7 @@ class Node:
         if self.tail.poll_due(now):
             self._read(now)
         self.deliberation.overdue(now)
+        self.fetches.overdue(now)
         self._settle(now)
 
     def grown(self, now: float) -> None:
@@ -168,7 +159,7 @@ class Node:
         envelope = self.gate.open(data, self.fold.members, self.fold.clock, now)
         if envelope is None:
             return
-        self._clock = max(self._clock, envelope.clock)
+        self.chain.clock = max(self.chain.clock, envelope.clock)
         peer = self.peers.setdefault(envelope.sender, Peer(now))
         peer.heard = now
         self._take(now, envelope, peer)
@@ -244,7 +235,8 @@ class Node:
 
     def take_effects(self) -> list[Effect]:
         """Return what is to be done, in order, and forget it."""
-        effects, self._effects = self._effects, []
+        effects = self._effects.copy()
+        self._effects.clear()
         return effects
 
     # Deliberation's voice.
@@ -254,21 +246,12 @@ class Node:
 
         Raises `InputError`, with nothing said, for what no entry can hold: it would be void for everyone.
         """
-        self._clock = max(self._clock, self.fold.clock) + 1
-        causes = dict.fromkeys([*self._own[-1:], *because, *self._frontier.newest()])
-        parents = tuple(causes)[:MAX_PARENTS]
-        entry = Entry(self.fold.genesis.hash, self.me, len(self._own), self._clock, parents, payload)
-        try:
-            record = seal(entry, self._key)
-            open_record(record)
-        except ValueError as error:
-            raise InputError(f"this cannot be said: {error}") from error
+        record, entry = self.chain.extend(payload, because, self.fold.clock)
         own = identity(record)
-        self._own.append(own)
         sent: list[Effect] = []
         if isinstance(payload, Ask | Proposal):
-            sent.append(Broadcast(self.gate.seal(Entries((record,)), self._clock)))
-        self._stage([Write("entry", (len(self._own) - 1).to_bytes(8, "big"), record)], sent, record)
+            sent.append(Broadcast(self.gate.seal(Entries((record,)), entry.clock)))
+        self._stage([Write("entry", entry.seq.to_bytes(8, "big"), record)], sent, record)
         self.deliberation.hear(own, entry, self._now)
         return own
 
@@ -347,7 +330,7 @@ class Node:
             self._halt(f"entry {index} of the log is not the one this node saw committed before: the log was changed")
             return
         entry = applied.entry
-        if entry.author == self.me and (entry.seq >= len(self._own) or self._own[entry.seq] != applied.id):
+        if self.chain.denies(applied):
             self._halt(
                 f"the log holds entry {entry.seq} under this node's key that its journal does not: the key is in use "
                 "elsewhere, or the journal is not the latest; give this node a key of its own"
@@ -355,7 +338,7 @@ class Node:
             return
         if remembered is None:
             self.scribe.with_the_next(Write("leaf", index.to_bytes(8, "big"), leaf))
-        self._frontier.add(applied.id, entry.parents)
+        self.chain.committed(applied)
         self.outbox.pop(applied.id, None)
         self._effects.append(Committed(index, applied.id, entry, applied.note))
         self.deliberation.hear(applied.id, entry, now)
@@ -377,6 +360,10 @@ class Node:
                 self._read(now)
             elif self.fold.tree.root(message.size) != message.root:
                 self._effects.append(Alarm(f"a peer's log is not ours in its first {message.size} entries", False))
+        elif isinstance(message, Want):
+            self.fetches.wanted(envelope.sender, message)
+        elif isinstance(message, Piece):
+            self.fetches.arrived(now, envelope.sender, message)
         else:
             for record in message.records:
                 self._foretaste(now, record)
@@ -399,8 +386,8 @@ class Node:
         for round_, offset, text in self._streams.take():
             self._say(Tokens(round_, offset, text))
 
-    def _say(self, message: Tokens | Heartbeat) -> None:
-        self._effects.append(Broadcast(self.gate.seal(message, max(self._clock, self.fold.clock))))
+    def _say(self, message: AnyMessage) -> None:
+        self._effects.append(Broadcast(self.gate.seal(message, max(self.chain.clock, self.fold.clock))))
 
     def _halt(self, why: str) -> None:
         self.halted = why

@@ -63,6 +63,23 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """Read a piece of an artifact for a peer; then report `served`."""
+
+    to: bytes
+    digest: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An artifact that was being fetched is here; `data` is None when nobody who could be heard has it."""
+
+    digest: bytes
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """For whoever watches: a piece of somebody's answer, tentative as all gossip is."""
 
@@ -97,4 +114,4 @@ class Alarm:
     fatal: bool
 
 
-Effect = Persist | Broadcast | Append | Read | Call | Stop | Said | Committed | Closed | Alarm
+Effect = Persist | Broadcast | Append | Read | Call | Stop | Serve | Fetched | Said | Committed | Closed | Alarm

@@ -23,6 +23,7 @@ from chorus.mesh.merkle import leaf_hash
 from chorus.mesh.rhythm import Phase
 
 MAX_MESSAGE = 128 * 1024  # bytes
+PIECE = 64 * 1024  # bytes of an artifact in one message
 LEAP = LOG_LEAP // 2  # ticks ahead of what is committed; half of what the log takes, so gossip cannot spoil an entry
 WINDOW = 1024  # messages of one sender that may arrive out of order
 _CHECKED = 8192  # records remembered as well signed until they are committed
@@ -57,6 +58,26 @@ class Heartbeat(Message, frozen=True):
     phase: Phase
 
 
+class Want(Message, frozen=True):
+    """Ask one holder for a piece of an artifact."""
+
+    holder: Digest
+    digest: Digest
+    offset: Count
+
+
+class Piece(Message, frozen=True):
+    """A piece of an artifact; a size of 0 says that the sender has not got it."""
+
+    digest: Digest
+    offset: Count
+    size: Count  # of the whole artifact
+    data: Annotated[bytes, Meta(max_length=PIECE)]
+
+
+AnyMessage = Entries | Tokens | Heartbeat | Want | Piece
+
+
 class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A message with its provenance."""
 
@@ -65,7 +86,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     boot: Count  # how often the sender has started
     number: Count  # running number within that boot
     clock: Count
-    message: Entries | Tokens | Heartbeat
+    message: AnyMessage
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -125,7 +146,7 @@ class Gate:
         self._checked: dict[bytes, None] = {}  # leaf hashes of records whose signature was found good
         self.dropped: Counter[str] = Counter()
 
-    def seal(self, message: Entries | Tokens | Heartbeat, clock: int) -> bytes:
+    def seal(self, message: AnyMessage, clock: int) -> bytes:
         """Return the signed bytes of a message."""
         body = _encode(Envelope(self._mesh, self._key.public, self._boot, self._number, clock, message))
         self._number += 1

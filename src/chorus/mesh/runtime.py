@@ -15,9 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chorus.errors import ChorusError
+from chorus.mesh.artifacts import Artifacts
 from chorus.mesh.bus import Bus
 from chorus.mesh.core import Node
-from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Persist, Read, Said, Stop
+from chorus.mesh.effects import (
+    Alarm,
+    Append,
+    Broadcast,
+    Call,
+    Closed,
+    Committed,
+    Fetched,
+    Persist,
+    Read,
+    Said,
+    Serve,
+    Stop,
+)
+from chorus.mesh.gossip import PIECE
 from chorus.mesh.journal import Journal, JournalError
 from chorus.mesh.log import LogUnavailableError, OrderedLog, Unknown
 from chorus.mesh.member import (
@@ -65,17 +80,28 @@ class Runtime:
     Args:
         node: the core, freshly made from what `journal` recovered.
         journal, log, bus, member: what its effects are carried out on.
+        artifacts: where this node keeps artifacts; without it there are none here.
 
     """
 
-    def __init__(self, node: Node, journal: Journal, log: OrderedLog, bus: Bus, member: Member) -> None:
+    def __init__(
+        self,
+        node: Node,
+        journal: Journal,
+        log: OrderedLog,
+        bus: Bus,
+        member: Member,
+        artifacts: Artifacts | None = None,
+    ) -> None:
         self.node = node
         self.journal = journal
         self.log = log
         self.bus = bus
         self.member = member
+        self.artifacts = artifacts
         self.feeds: set[Feed] = set()
         self._disk = ThreadPoolExecutor(1, "journal")
+        self._fetching: dict[bytes, asyncio.Future[bytes | None]] = {}
         self._calls: dict[bytes, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
@@ -106,10 +132,28 @@ class Runtime:
         self._carry_out()
 
     def name(self, name: str, digest: bytes, size: int) -> bytes:
-        """Bind a name to an artifact; raises `RefusedError`."""
+        """Bind a name to an artifact; raises `InputError` for what is no name, `RefusedError` when not ready."""
         identity = self.node.name(time.monotonic(), name, digest, size)
         self._carry_out()
         return identity
+
+    async def artifact(self, digest: bytes) -> bytes:
+        """Return an artifact, fetched from another node and kept where this one has not got it, or not as it was.
+
+        Raises `ChorusError` when nobody who can be heard has it.
+        """
+        if self.artifacts is None:
+            raise ChorusError("this node keeps no artifacts")
+        with contextlib.suppress(ChorusError):
+            return await asyncio.to_thread(self.artifacts.get, digest)
+        if digest not in self._fetching:
+            self.node.fetch(time.monotonic(), digest)
+            self._fetching[digest] = asyncio.get_running_loop().create_future()
+            self._carry_out()
+        data = await asyncio.shield(self._fetching[digest])
+        if data is None:
+            raise ChorusError(f"artifact {digest.hex()[:12]}… is not here, and nobody who can be heard has it")
+        return data
 
     @contextlib.contextmanager
     def watching(self) -> Any:
@@ -135,6 +179,10 @@ class Runtime:
                 self._spawn(self._read(effect))
             elif isinstance(effect, Call):
                 self._calls[effect.key] = self._spawn(self._call(effect))
+            elif isinstance(effect, Serve):
+                self._spawn(self._serve(effect))
+            elif isinstance(effect, Fetched):
+                self._spawn(self._keep(effect))
             elif isinstance(effect, Stop):
                 task = self._calls.pop(effect.key, None)
                 if task is not None:
@@ -165,6 +213,27 @@ class Runtime:
         except LogUnavailableError:
             records = None
         self.node.read(time.monotonic(), read.after, records, records is not None and len(records) == READ_LIMIT)
+        self._carry_out()
+
+    async def _keep(self, fetched: Fetched) -> None:
+        trouble: ChorusError | None = None
+        if fetched.data is not None and self.artifacts is not None:
+            try:
+                await asyncio.to_thread(self.artifacts.put, fetched.data)
+            except ChorusError as error:
+                trouble = error
+        waiting = self._fetching.pop(fetched.digest)
+        if trouble is None:
+            waiting.set_result(fetched.data)
+        else:
+            waiting.set_exception(trouble)
+
+    async def _serve(self, serve: Serve) -> None:
+        size, data = 0, b""
+        if self.artifacts is not None:
+            with contextlib.suppress(ChorusError):
+                size, data = await asyncio.to_thread(self.artifacts.piece, serve.digest, serve.offset, PIECE)
+        self.node.fetches.served(serve, size, data)
         self._carry_out()
 
     async def _call(self, call: Call) -> None:
@@ -242,6 +311,8 @@ class Runtime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for waiting in self._fetching.values():
+            waiting.set_result(None)
         await self.member.close()
         await self.bus.close()
         await self.log.close()

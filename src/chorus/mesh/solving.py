@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from chorus.errors import ChorusError
@@ -11,22 +12,41 @@ from chorus.mesh.config import Config
 from chorus.mesh.control import request
 from chorus.mesh.questions import Question
 
+_Result = tuple[Question, dict[str, Any]]
 
-def solve_all(
-    config: Config, questions: list[Question], parallel: int, patience: float
-) -> Iterator[tuple[Question, dict[str, Any]]]:
-    """Yield every question with what became of its round, as rounds close; raises `ChorusError` when the node goes."""
 
-    def one(question: Question) -> tuple[Question, dict[str, Any]]:
-        wait = patience + 60.0
-        for event in request(config.control_path, wait, op="ask", question=question.text, patience=patience):
-            if event["event"] == "closed":
-                return question, event
-        raise ChorusError("the node stopped before the round was over; the question is on its disk and not lost")
+def solve_all(config: Config, questions: list[Question], parallel: int, patience: float) -> Iterator[_Result]:
+    """Yield every question with what became of its round, as rounds close; raises `ChorusError` when the node goes.
 
-    pool = ThreadPoolExecutor(parallel)
-    try:
-        for future in as_completed([pool.submit(one, question) for question in questions]):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    The asking threads end with the process, and the node withdraws what they had asked.
+    """
+    waiting: queue.SimpleQueue[Question] = queue.SimpleQueue()
+    for question in questions:
+        waiting.put(question)
+    results: queue.SimpleQueue[_Result | ChorusError] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            try:
+                results.put(_ask(config, waiting.get_nowait(), patience))
+            except queue.Empty:
+                return
+            except ChorusError as error:
+                results.put(error)
+                return
+
+    for _ in range(min(parallel, len(questions))):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in questions:
+        result = results.get()
+        if isinstance(result, ChorusError):
+            raise result
+        yield result
+
+
+def _ask(config: Config, question: Question, patience: float) -> _Result:
+    wait = patience + 60.0
+    for event in request(config.control_path, wait, op="ask", question=question.text, patience=patience):
+        if event["event"] == "closed":
+            return question, event
+    raise ChorusError("the node stopped before the round was over; the question is on its disk and not lost")
