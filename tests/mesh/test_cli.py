@@ -159,30 +159,33 @@ def test_an_artifact_is_kept_under_a_name_and_got_elsewhere(mesh: Path, tmp_path
 def test_an_asker_who_leaves_withdraws_the_question(verb: str, tmp_path: Path) -> None:
     path = cli("init", tmp_path / "m", "--nodes", 2).stdout.split()[0]  # one of two: nothing can be accepted
     (tmp_path / "q.txt").write_text(PUZZLE)
-    node = subprocess.Popen(
-        [sys.executable, "-m", "chorus", "mesh", "node", "-c", path], stdout=subprocess.PIPE, env=ENVIRONMENT
-    )
+    command = [sys.executable, "-m", "chorus", "mesh"]
+    node = subprocess.Popen([*command, "node", "-c", path], stdout=subprocess.PIPE, env=ENVIRONMENT)
     assert node.stdout is not None
     node.stdout.readline()
     question = PUZZLE if verb == "ask" else str(tmp_path / "q.txt")
     asker = subprocess.Popen(
-        [sys.executable, "-m", "chorus", "mesh", verb, question, "-c", path], env=ENVIRONMENT, stderr=subprocess.PIPE
+        [*command, verb, question, "-c", path],
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored in what runs in the background
     )
 
-    def rounds() -> dict[str, int]:
-        return json.loads(cli("status", "-c", path, "--json").stdout)["rounds"]
+    def comes_to(rounds: dict[str, int]) -> None:
+        deadline = time.monotonic() + 60
+        while (now := json.loads(cli("status", "-c", path, "--json").stdout)["rounds"]) != rounds:
+            assert time.monotonic() < deadline, now
+            time.sleep(0.05)
 
-    deadline = time.monotonic() + 60
-    while rounds() != {"open": 1}:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    asker.send_signal(signal.SIGINT)
-    assert asker.wait(60) == 130
-    while rounds() != {"open": 0, "cancelled": 1}:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    node.terminate()
-    assert node.wait(60) == 0
+    try:
+        comes_to({"open": 1})
+        asker.send_signal(signal.SIGINT)
+        assert asker.wait(60) == 130
+        comes_to({"open": 0, "cancelled": 1})
+    finally:
+        asker.kill()
+        node.terminate()
+        node.wait(60)
 
 
 def test_the_log_is_shown_verified_and_proved(mesh: Path, tmp_path: Path) -> None:

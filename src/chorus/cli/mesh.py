@@ -91,6 +91,8 @@ def ask(
         elif event["event"] == "said":
             shown = "".join(c if c.isprintable() else " " for c in event["text"])  # tokens must not drive the terminal
             typer.echo(f"{event['who']}: {shown}", err=True)
+        elif event["event"] == "alarm":
+            typer.echo(event["text"], err=True)
         if event["event"] == "closed":
             closed = event
     if not closed:

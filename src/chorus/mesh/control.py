@@ -107,7 +107,7 @@ class ControlServer:
                 yield {"event": "asked", "round": round_.hex()}
                 async for event in feed:
                     told = self.describe(event)
-                    if told.get("round") == round_.hex():
+                    if told.get("round") == round_.hex() or isinstance(event, Alarm):
                         if isinstance(event, Closed):
                             asked.discard(round_)
                         yield told

@@ -178,6 +178,8 @@ class Node:
 
     def persist_failed(self, now: float, reason: str) -> None:
         """Keep what the disk refused, to try again; nothing that waits for it has been spoken."""
+        if not self.scribe.trouble:
+            self._effects.append(Alarm(f"the journal cannot be written ({reason}): nothing is said till it can", False))
         self.scribe.failed(reason)
         self._next_sync = now + 1.0
 
@@ -323,7 +325,8 @@ class Node:
         leaf = leaf_hash(record)
         index = self.fold.size
         remembered = self._leaves[index] if index < len(self._leaves) else None
-        applied = self.fold.apply(record, verified=leaf == remembered or self.gate.has_checked(leaf))
+        known = leaf == remembered or self.gate.has_checked(leaf) or self.outbox.get(identity(record)) == record
+        applied = self.fold.apply(record, verified=known)
         if not isinstance(applied, Applied):
             return
         if remembered is not None and leaf != remembered:
