@@ -115,7 +115,7 @@ async def throughput(nodes: int, count: int) -> dict[str, float]:
     }
 
 
-async def stalled(seconds: float) -> dict[str, float]:
+async def stalled(usual_seconds: float, held_seconds: float) -> dict[str, float]:
     """Token rate at one node while commits go on, and while another process holds the log."""
     with tempfile.TemporaryDirectory() as place:
         async with Mesh([Talks(), Talks(), Talks()], Path(place)) as mesh:
@@ -123,7 +123,7 @@ async def stalled(seconds: float) -> dict[str, float]:
             asker.ask("talk", 10_000_000, 3600.0)
             await asyncio.sleep(0.5)
 
-            async def measure() -> tuple[float, float]:
+            async def measure(seconds: float) -> tuple[float, float]:
                 began = last = time.perf_counter()
                 tokens, gap = 0, 0.0
                 with asker.watching() as feed:
@@ -140,12 +140,12 @@ async def stalled(seconds: float) -> dict[str, float]:
                             asker.name(f"name {names}", bytes(32), names)
                 raise AssertionError
 
-            running, usual = await measure()
+            running, usual = await measure(usual_seconds)
             holder = sqlite3.connect(Path(place) / "mesh.log", isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
             await asyncio.sleep(0.3)  # what was committed before is read
             size = asker.node.fold.size
-            held, gap = await measure()
+            held, gap = await measure(held_seconds)
             committed = asker.node.fold.size - size
             holder.execute("ROLLBACK")
     return {

@@ -91,12 +91,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         yield f"http://127.0.0.1:{port}/v1", str(directory)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def test_it_streams_an_answer_and_reads_a_judgement(server: tuple[str, str]) -> None:
     async def play() -> None:
-        member = ChatMember(ChatOptions(url=server[0], model=server[1], temperature=0.0))
+        member = ChatMember(ChatOptions(url=server[0], model=server[1], temperature=0.0, timeout=300))
         pieces: list[str] = []
         answer = await member.propose("What is the score?", 1, 20, pieces.append)
         judgement = await member.judge("What is the score?", answer.text)
@@ -113,7 +113,8 @@ def test_a_mesh_of_chat_members_commits_and_keeps_the_key_to_itself(
 ) -> None:
     caplog.set_level(0)
     monkeypatch.setenv("CHORUS_TEST_KEY", SECRET)
-    lines = f'kind = "chat"\nurl = "{server[0]}"\nmodel = "{server[1]}"\nkey_env = "CHORUS_TEST_KEY"\ntemperature = 0'
+    lines = f'kind = "chat"\nurl = "{server[0]}"\nmodel = "{server[1]}"\nkey_env = "CHORUS_TEST_KEY"'
+    lines += "\ntemperature = 0\ntimeout = 300"
     configs = found_here(tmp_path, ["ana", "ben", "cem"], member=lines)
 
     async def play() -> None:
@@ -122,8 +123,8 @@ def test_a_mesh_of_chat_members_commits_and_keeps_the_key_to_itself(
         tasks = [asyncio.create_task(runtime.run()) for runtime in mesh]
         said = []
         with mesh[0].watching() as feed:
-            round_ = mesh[0].ask("What is the score?", 20, 60.0)
-            async with asyncio.timeout(60):
+            round_ = mesh[0].ask("What is the score?", 20, 600.0)
+            async with asyncio.timeout(600):
                 async for event in feed:
                     said += [event] if isinstance(event, Said) else []
                     found = mesh[0].node.fold.rounds.get(round_)
@@ -173,7 +174,7 @@ def test_what_is_not_the_protocol_is_a_failure(reply: bytes, message: str) -> No
     async def play() -> None:
         listener = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
-        member = ChatMember(ChatOptions(url=url, model="m", timeout=5))
+        member = ChatMember(ChatOptions(url=url, model="m", timeout=300))
         with pytest.raises(EndpointError, match=message):
             await member.propose("?", 1, 5, print)
         await member.close()
@@ -222,8 +223,8 @@ def test_passing_is_what_a_failed_call_becomes(tmp_path: Path) -> None:
     async def play() -> None:
         runtime = assemble(config)
         task = asyncio.create_task(runtime.run())
-        round_ = runtime.ask("?", 5, 30.0)
-        async with asyncio.timeout(20):
+        round_ = runtime.ask("?", 5, 600.0)
+        async with asyncio.timeout(300):
             while round_ not in runtime.node.fold.rounds or runtime.node.fold.open:
                 await asyncio.sleep(0.01)
         runtime.stop()

@@ -65,7 +65,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory / "x"
     for process in processes:
         process.terminate()
-    assert [process.wait(20) for process in processes] == [0, 0, 0]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
 
 
 def head_is_kept(mesh: Path) -> None:
@@ -124,6 +124,10 @@ def test_a_bad_file_of_questions_is_told(mesh: Path, tmp_path: Path, name: str, 
 
 def test_status_tells_heads_and_health(mesh: Path) -> None:
     cli("ask", PUZZLE, "-c", mesh / "ana.toml")
+    deadline = time.monotonic() + 60
+    while "never heard" in cli("status", "-c", mesh / "ben.toml").stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     text = cli("status", "-c", mesh / "ben.toml").stdout
     for line in (
         r"^ben, epoch 0, mesh \w{16}$",

@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_nothing_of_a_transaction(tmp_path: Path) -> None:
 
 def test_writers_of_several_processes_share_one_order(tmp_path: Path) -> None:
     async def play() -> None:
-        logs = [SqliteLog(tmp_path / "log") for _ in range(3)]
+        logs = [SqliteLog(tmp_path / "log", timeout=300) for _ in range(3)]
         await asyncio.gather(*(log.append([b"%d/%d" % (n, i)]) for i in range(20) for n, log in enumerate(logs)))
         orders = [await log.read(0, 1000) for log in logs]
         assert orders[0] == orders[1] == orders[2]
@@ -137,7 +137,7 @@ def test_watching_tells_of_other_processes_appends(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         assert not waiting.done()
         await theirs.append([b"news"])
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 300)
         for log in (mine, theirs):
             await log.close()
 

@@ -74,8 +74,8 @@ def test_three_minds_commit_an_answer(tmp_path: Path) -> None:
         tasks = [asyncio.create_task(runtime.run()) for runtime in mesh]
         said = set()
         with mesh[0].watching() as feed:
-            round_ = mesh[0].ask(PUZZLE, 1000, 120.0)
-            async with asyncio.timeout(150):
+            round_ = mesh[0].ask(PUZZLE, 1000, 900.0)
+            async with asyncio.timeout(900):
                 async for event in feed:
                     said |= {event.author} if isinstance(event, Said) else set()
                     found = mesh[0].node.fold.rounds.get(round_)

@@ -29,6 +29,7 @@ from chorus.mesh.members.sudoku import puzzle
 from chorus.mesh.questions import Question, read_questions
 from chorus.mesh.verification import Report, audit, read_journal, read_log
 
+_PATIENCE = 30.0  # seconds that members wait in a round
 _SHOWN = 27  # characters of an answer: three rows of a Sudoku
 
 
@@ -72,18 +73,18 @@ class Demonstration:
 
     def run(self, console: Console) -> bool:
         """Play it; return whether everything that was promised held."""
-        threads: list[threading.Thread] = []
+        asking = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(2)]
         try:
             for seen in self.nodes:
                 self._start(seen)
             self._wait_until_up()
-            for seen in self.nodes:
-                threads.append(threading.Thread(target=self._follow, args=(seen,), daemon=True))
-            threads += [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(2)]
-            for thread in threads:
+            following = [threading.Thread(target=self._follow, args=(seen,), daemon=True) for seen in self.nodes]
+            for thread in (*following, *asking):
                 thread.start()
             with Live(get_renderable=self._view, console=console, refresh_per_second=8) as live:
                 self._play(live)
+            for thread in asking:
+                thread.join(_PATIENCE)
             agreed = self._settle()
         finally:
             self._over.set()
@@ -175,7 +176,11 @@ class Demonstration:
             with self._lock:
                 question = next(self._questions)
             try:
-                told = list(request(seen.config.control_path, 90.0, op="ask", question=question.text, patience=30.0))
+                told = list(
+                    request(
+                        seen.config.control_path, 3 * _PATIENCE, op="ask", question=question.text, patience=_PATIENCE
+                    )
+                )
             except ChorusError as error:
                 self.outcomes["asker cut off"] += 1
                 self._tell(f"asking {seen.config.node.name}: {error}")
@@ -198,7 +203,7 @@ class Demonstration:
 
     def _settle(self) -> bool:
         """Wait until every node is at the same committed head; say whether that came to be."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             up = [self._look(seen) for seen in self.nodes]
             roots = {seen.status["committed"]["root"] for seen in self.nodes if seen.status}
