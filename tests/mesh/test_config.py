@@ -46,6 +46,27 @@ def test_a_wrong_key_names_file_and_line(config: Path, old: str, new: str, messa
     assert str(caught.value).startswith(f"{config}:{line}: ")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "below", "message"),
+    [
+        ('kind = "sudoku"', 'kind = "sudoku"\npce = 1.0', 1, r"\[member\] has no key 'pce'"),
+        ('kind = "sudoku"', 'kind = "sudoku"\npace = "fast"', 1, "member.pace: Expected `float`, got `str`"),
+        ('kind = "sudoku"', 'kind = "oracle"', 0, r"\[member\] kind is 'oracle'; expected one of"),
+        ('kind = "sudoku"', 'kind = "chat"\nurl = "http://x"', -1, r"\[member\] needs 'model'"),
+        ('topology = "full()"', 'topology = "rign()"', 0, "mesh.topology: "),
+        ('topology = "full()"', 'topology = "sliding_window(1)"', 0, "nothing could ever be accepted"),
+        ('log = "sqlite:mesh.log"', 'log = "carrier pigeon"', 0, "mesh.log: 'carrier pigeon' is not known here"),
+    ],
+)
+def test_what_a_node_cannot_start_with_names_file_and_line(
+    config: Path, old: str, new: str, below: int, message: str
+) -> None:
+    line = change(config, old, new) + below
+    with pytest.raises(InputError, match=message) as caught:
+        assemble(load(config))
+    assert str(caught.value).startswith(f"{config}:{line}: ")
+
+
 def test_a_missing_key_is_named(config: Path) -> None:
     change(config, 'key = "ana.key"\n', "")
     with pytest.raises(InputError, match=r"ana\.toml:1: \[node\] needs 'key'"):

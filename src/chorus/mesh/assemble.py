@@ -17,7 +17,6 @@ from chorus.mesh.fold import Fold
 from chorus.mesh.journal import Journal
 from chorus.mesh.log import SqliteLog
 from chorus.mesh.member import Member
-from chorus.mesh.members import from_config
 from chorus.mesh.runtime import Runtime
 
 
@@ -29,8 +28,8 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
     key = config.key()
     genesis = config.genesis
     readers = config.readers()
-    check_reach(readers, genesis.members, f"{config.path}: mesh.topology")
-    member = member or from_config(config.member, str(config.path))
+    check_reach(readers, genesis.members, f"{config.place('mesh', 'topology')}: mesh.topology")
+    member = member or config.make_member()
     journal = Journal(config.at(config.node.journal), genesis.hash, key.public)
     log = SqliteLog(config.log_path)
     bus = SocketBus(config.bus_path, config.node.name)

@@ -19,6 +19,7 @@ from chorus.errors import InputError
 from chorus.mesh.deliberation import Readers, everyone
 from chorus.mesh.identity import HASH, Genesis, Key
 from chorus.mesh.limits import Limits
+from chorus.mesh.member import Member
 
 Hex = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
 
@@ -74,6 +75,7 @@ class Config:
     """A whole file; `member` is read by the kind of member it names."""
 
     path: Path
+    text: str  # the file as it was read
     node: NodeTable
     mesh: MeshTable
     member: dict[str, Any]
@@ -88,15 +90,31 @@ class Config:
         """Return a path of this file, relative to the file itself."""
         return self.path.parent / Path(path).expanduser()
 
+    def place(self, table: str, key: str) -> str:
+        """Return the file and line on which a key stands, for people to find it."""
+        return f"{self.path}:{_line(self.text, table, key)}"
+
+    def make_member(self) -> Member:
+        """Make the member; raises `InputError` with file and line."""
+        from chorus.mesh.members import from_config
+
+        try:
+            return from_config(self.member, self.place("member", "kind"))
+        except InputError as error:
+            if not isinstance(error.__cause__, msgspec.ValidationError):
+                raise
+            message, _, at = str(error.__cause__).partition(" - at `$")
+            raise InputError(_place(self.path, self.text, f"{message} - at `$.member{at or '`'}")) from error
+
     @property
     def log_path(self) -> Path:
         """The file of the embedded log."""
-        return self.at(_after("sqlite:", self.mesh.log, f"{self.path}: mesh.log"))
+        return self.at(_after("sqlite:", self.mesh.log, f"{self.place('mesh', 'log')}: mesh.log"))
 
     @property
     def bus_path(self) -> Path:
         """The directory of the local bus."""
-        return self.at(_after("local:", self.mesh.bus, f"{self.path}: mesh.bus"))
+        return self.at(_after("local:", self.mesh.bus, f"{self.place('mesh', 'bus')}: mesh.bus"))
 
     @property
     def artifacts_path(self) -> Path:
@@ -124,7 +142,7 @@ class Config:
 
     def readers(self) -> Readers:
         """Return who reads whose proposals, from the topology."""
-        return readers_of(self.mesh.topology, f"{self.path}: mesh.topology")
+        return readers_of(self.mesh.topology, f"{self.place('mesh', 'topology')}: mesh.topology")
 
     def node_limits(self) -> Limits:
         """Return the limits."""
@@ -149,7 +167,7 @@ def load(path: Path) -> Config:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
         raise InputError(_place(path, text, str(error))) from error
-    config = Config(path, file.node, file.mesh, file.member, file.limits)
+    config = Config(path, text, file.node, file.mesh, file.member, file.limits)
     genesis = config.genesis.hash
     if genesis.hex() != config.mesh.genesis.lower():
         raise InputError(

@@ -74,9 +74,8 @@ class ControlServer:
         gone = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                for round_ in asked:
-                    self._runtime.cancel(round_)
+            for round_ in asked:  # not closed yet: the connection ended first
+                self._runtime.cancel(round_)
         finally:
             answering.cancel()
             gone.cancel()

@@ -15,6 +15,8 @@ KINDS = ("sudoku", "thought", "chat")
 def from_config(table: dict[str, Any], where: str) -> Member:
     """Make the member that a `[member]` table describes; raises `InputError` naming what is wrong with it.
 
+    A value or a key that is wrong comes as the cause, a `msgspec.ValidationError`.
+
     >>> from_config({"kind": "sudoku"}, "node.toml").__class__.__name__
     'SudokuMember'
     """
