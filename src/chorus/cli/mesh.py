@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,8 +81,10 @@ def ask(
     """Ask the mesh through a running node: tentative tokens on stderr, the committed answer on stdout."""
     from chorus.mesh.config import load
     from chorus.mesh.control import request
+    from chorus.mesh.telling import Telling
 
     settings = load(config)
+    telling = Telling()
     closed: dict[str, Any] = {}
     wait = patience + 60.0
     # Ctrl-C ends the connection, and the node withdraws the question.
@@ -89,12 +92,14 @@ def ask(
         if as_json:
             typer.echo(json.dumps(event))
         elif event["event"] == "said":
-            shown = "".join(c if c.isprintable() else " " for c in event["text"])  # tokens must not drive the terminal
-            typer.echo(f"{event['who']}: {shown}", err=True)
+            for line in telling.take(event["who"], event["text"], time.monotonic()):
+                typer.echo(line, err=True)
         elif event["event"] == "alarm":
             typer.echo(event["text"], err=True)
         if event["event"] == "closed":
             closed = event
+    for line in telling.rest():
+        typer.echo(line, err=True)
     if not closed:
         raise ChorusError("the node stopped before the round was over; the question is on its disk and not lost")
     if closed["outcome"] != "accepted":
