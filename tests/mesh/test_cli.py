@@ -92,8 +92,9 @@ def test_ask_answers_on_stdout_and_tells_where_it_is_committed(mesh: Path) -> No
 
 
 def test_what_has_no_answer_is_a_failure(mesh: Path) -> None:
-    result = cli("ask", "not a Sudoku", "-c", mesh / "ana.toml", "--patience", 5, code=1)
+    result = cli("ask", "not a Sudoku", "-c", mesh / "ana.toml", "--patience", 300, code=1)
     assert "error: no answer: the round is undecided" in result.stderr
+    assert re.search(r"^(ana|ben|cem) passes: ValueError: a Sudoku is 81 digits", result.stderr, re.MULTILINE)
 
 
 def test_solve_reads_every_kind_of_file(mesh: Path, tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def ask(
                 typer.echo(line, err=True)
         elif event["event"] == "alarm":
             typer.echo(event["text"], err=True)
+        elif "reason" in event:
+            typer.echo(f"{event['who']} passes: {event['reason']}", err=True)
         if event["event"] == "closed":
             closed = event
     for line in telling.rest():

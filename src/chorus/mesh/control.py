@@ -19,7 +19,7 @@ import msgspec
 
 from chorus.errors import ChorusError, InputError
 from chorus.mesh.effects import Alarm, Closed, Committed, Said
-from chorus.mesh.entries import MAX_TEXT
+from chorus.mesh.entries import MAX_TEXT, Pass
 from chorus.mesh.rounds import Round
 from chorus.mesh.runtime import Event, Runtime
 
@@ -141,6 +141,7 @@ class ControlServer:
         if isinstance(event, Committed):
             entry = event.entry
             round_ = getattr(entry.payload, "round", b"") or event.id
+            passed = {"reason": entry.payload.reason} if isinstance(entry.payload, Pass) else {}
             return {
                 "event": "committed",
                 "round": round_.hex(),
@@ -148,6 +149,7 @@ class ControlServer:
                 "who": self._names.get(entry.author, entry.author.hex()[:8]),
                 "kind": type(entry.payload).__name__.lower(),
                 "note": event.note,
+                **passed,
             }
         if isinstance(event, Closed):
             return {"event": "closed", **describe_round(self._runtime.node.fold.rounds[event.round], self._names)}
