@@ -78,8 +78,9 @@ class Demonstration:
             for seen in self.nodes:
                 self._start(seen)
             self._wait_until_up()
-            following = [threading.Thread(target=self._follow, args=(seen,), daemon=True) for seen in self.nodes]
-            for thread in (*following, *asking):
+            looks = ((look, seen) for seen in self.nodes for look in (self._watch, self._follow))
+            looking = [threading.Thread(target=look, args=(seen,), daemon=True) for look, seen in looks]
+            for thread in (*looking, *asking):
                 thread.start()
             with Live(get_renderable=self._view, console=console, refresh_per_second=8) as live:
                 self._play(live)
@@ -93,27 +94,21 @@ class Demonstration:
                     seen.process.terminate()
             for seen in self.nodes:
                 if seen.process is not None:
-                    seen.process.wait(10)
+                    seen.process.wait(60)
         return self._summary(console, agreed)
 
     def _play(self, live: Live) -> None:
         started = time.monotonic()
         victims = self.nodes[len(self.nodes) - self.kill :] if self.kill else []
-        killed = back = False
-        while (elapsed := time.monotonic() - started) < self.seconds:
-            if victims and not killed and elapsed > self.seconds / 3:
-                killed = True
+        acts = deque([(self.seconds / 3, self._kill), (2 * self.seconds / 3, self._restart)] if victims else [])
+        while acts or time.monotonic() - started < self.seconds:
+            elapsed = time.monotonic() - started
+            if acts and elapsed > acts[0][0]:
+                _, act = acts.popleft()
                 for seen in victims:
-                    self._kill(seen)
-            if killed and not back and elapsed > 2 * self.seconds / 3:
-                back = True
-                for seen in victims:
-                    self._start(seen)
-                    self._tell(f"{seen.config.node.name} is started again")
+                    act(seen)
             while self.log:  # above the live tables, so that what happened stays readable
                 live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}")
-            for seen in self.nodes:
-                self._look(seen)
             time.sleep(0.1)
         self._stop_asking.set()
 
@@ -130,6 +125,10 @@ class Demonstration:
         seen.kills += 1
         self._tell(f"{seen.config.node.name} is killed (SIGKILL)")
 
+    def _restart(self, seen: Seen) -> None:
+        self._start(seen)
+        self._tell(f"{seen.config.node.name} is started again")
+
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + 120
         while not all(self._look(seen) for seen in self.nodes):
@@ -143,12 +142,18 @@ class Demonstration:
 
     def _look(self, seen: Seen) -> bool:
         if seen.process is None:
+            seen.status = {}
             return False
         try:
             seen.status = next(iter(request(seen.config.control_path, 2.0, op="status")))
         except (ChorusError, StopIteration):
             seen.status = {}
         return bool(seen.status)
+
+    def _watch(self, seen: Seen) -> None:
+        """Keep a node's status up to date; a node that is slow to answer holds up nothing else."""
+        while not self._over.wait(0.1):
+            self._look(seen)
 
     def _follow(self, seen: Seen) -> None:
         """Keep up with what a node's own member writes, as long as there is such a node."""
