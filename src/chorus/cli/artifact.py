@@ -39,7 +39,7 @@ def put(
     named = list(request(settings.control_path, 60.0, op="name", name=name or file.name, digest=digest, size=len(data)))
     if not named:
         raise ChorusError("the node stopped before the name was committed; it is on its disk and not lost")
-    typer.echo(f"{digest}  {named[0]['name']}")
+    typer.echo(f"{digest}  {name or file.name}")
     typer.echo(f"committed at entry {named[0]['place']}", err=True)
 
 

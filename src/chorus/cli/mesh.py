@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from chorus.cli import artifact
+from chorus.cli.members import members
 from chorus.errors import ChorusError, InputError
 
 app = typer.Typer(help="Run many minds as one mesh, and prove what it said.", no_args_is_help=True)
 log_app = typer.Typer(help="Look into the committed log, check it, prove an entry.", no_args_is_help=True)
 app.add_typer(log_app, name="log")
 app.add_typer(artifact.app, name="artifact")
+app.command()(members)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="A node's configuration file.")]
 

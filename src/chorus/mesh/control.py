@@ -29,13 +29,15 @@ _MOST = 1 << 20  # bytes of a request
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client wants."""
 
-    op: str  # ask, status, watch, name, artifact
+    op: str  # ask, status, watch, name, artifact, propose, approve
     question: str = ""
     budget: int = 100_000
     patience: float = 30.0
     name: str = ""  # of an artifact
     digest: str = ""  # of an artifact that is in the node's store, in hexadecimal digits
     size: int = 0
+    members: tuple[str, ...] = ()  # public keys of the next epoch's members
+    motion: str = ""  # the identity of a proposed membership
 
 
 class ControlServer:
@@ -112,12 +114,19 @@ class ControlServer:
                         yield told
                         if isinstance(event, Closed):
                             return
-        elif request.op == "name":
+        elif request.op in ("name", "propose", "approve"):
             with self._runtime.watching() as feed:
-                named = self._runtime.name(request.name, bytes.fromhex(request.digest), request.size)
+                said = self._say(request)
                 async for event in feed:
-                    if isinstance(event, Committed) and event.id == named:
-                        yield {"event": "named", "name": request.name, "place": event.index}
+                    if isinstance(event, Committed) and event.id == said:
+                        epoch = self._runtime.node.fold.epoch
+                        yield {
+                            "event": "done",
+                            "id": said.hex(),
+                            "place": event.index,
+                            "note": event.note,
+                            "epoch": epoch,
+                        }
                         return
         elif request.op == "artifact":
             names = self._runtime.node.fold.names
@@ -132,6 +141,19 @@ class ControlServer:
                     yield self.describe(event)
         else:
             raise InputError(f"no request is called {request.op!r}")
+
+    def _say(self, request: Request) -> bytes:
+        """Make the entry that a request is for; return its identity."""
+        if request.op == "name":
+            return self._runtime.name(request.name, bytes.fromhex(request.digest), request.size)
+        if request.op == "propose":
+            return self._runtime.propose_members(bytes.fromhex(key) for key in request.members)
+        motion = bytes.fromhex(request.motion)
+        if motion not in self._runtime.node.fold.motions:
+            raise ChorusError(
+                f"no membership {request.motion[:16]} is proposed in this epoch, as far as this node has read"
+            )
+        return self._runtime.approve(motion)
 
     def describe(self, event: Event) -> dict[str, Any]:
         """Tell an event in words and hexadecimal digits."""
@@ -205,6 +227,14 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
         "quorum": fold.quorum,
         "members": members,
         "order": round(node.pace.order(now, fold.members), 4),
+        "motions": [
+            {
+                "id": motion.hex(),
+                "members": [names.get(key, key.hex()) for key in proposed.members],
+                "approvals": len(proposed.approvals & fold.members),
+            }
+            for motion, proposed in fold.motions.items()
+        ],
         "committed": {"size": fold.size, "root": fold.tree.root().hex()},
         "tentative": len(node.outbox) + len(node.scribe),
         "log": node.tail.trouble or "fine",

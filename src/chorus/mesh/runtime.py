@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -136,6 +136,18 @@ class Runtime:
         identity = self.node.name(time.monotonic(), name, digest, size)
         self._carry_out()
         return identity
+
+    def propose_members(self, members: Iterable[bytes]) -> bytes:
+        """Propose the next epoch's members; raises `RefusedError` when not ready."""
+        motion = self.node.propose_members(time.monotonic(), list(members))
+        self._carry_out()
+        return motion
+
+    def approve(self, motion: bytes) -> bytes:
+        """Approve a proposed membership; returns the vote's identity."""
+        vote = self.node.approve(time.monotonic(), motion)
+        self._carry_out()
+        return vote
 
     async def artifact(self, digest: bytes) -> bytes:
         """Return an artifact, fetched from another node and kept where this one has not got it, or not as it was.

@@ -1,0 +1,55 @@
+"""`chorus mesh members`: who belongs to the mesh, and how that changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chorus.errors import ChorusError, InputError
+
+
+def members(
+    config: Annotated[Path, typer.Option("--config", "-c", help="A node's configuration file.")],
+    add: Annotated[list[str] | None, typer.Option(help="A public key that is to belong to it.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(help="A founder's name, or a public key, that is to leave.")
+    ] = None,
+    approve: Annotated[str, typer.Option(help="A proposed membership to approve, as this command lists it.")] = "",
+) -> None:
+    """Show who belongs to the mesh; propose other members, or approve what was proposed."""
+    from chorus.mesh.config import load, public_key
+    from chorus.mesh.control import request
+
+    settings = load(config)
+    told = next(iter(request(settings.control_path, op="status")))
+    now = {member["key"] for member in told["members"]}
+    if approve:
+        known = [motion["id"] for motion in told["motions"] if motion["id"].startswith(approve)]
+        if len(known) != 1:
+            raise InputError(f"--approve {approve}: no one membership in this epoch begins so")
+        done = list(request(settings.control_path, 60.0, op="approve", motion=known[0]))
+    elif add or remove:
+        founders = settings.mesh.founders
+        leaving = {public_key(founders.get(name, name)).hex() for name in remove or ()}
+        if leaving - now:
+            raise InputError("--remove: not a member: " + ", ".join(sorted(leaving - now)))
+        proposed = (now | {public_key(key).hex() for key in add or ()}) - leaving
+        if not proposed:
+            raise InputError("--remove: nobody would be left")
+        done = list(request(settings.control_path, 60.0, op="propose", members=sorted(proposed)))
+    else:
+        typer.echo(f"epoch {told['epoch']}, majority {told['quorum']}")
+        for member in told["members"]:
+            typer.echo(f"{member['key']}  {member['name']}")
+        for motion in told["motions"]:
+            typer.echo(f"proposed {motion['id'][:16]}, {motion['approvals']} approve: {', '.join(motion['members'])}")
+        return
+    if not done:
+        raise ChorusError("the node stopped before this was committed; it is on its disk and not lost")
+    entry = done[0]
+    if not approve:
+        typer.echo(entry["id"][:16])
+    note = f" ({entry['note']})" if entry["note"] else ""
+    typer.echo(f"committed at entry {entry['place']}{note}; epoch {entry['epoch']} now", err=True)
