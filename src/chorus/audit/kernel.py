@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from chorus.compiling import njit
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -32,14 +34,13 @@ class Kernel(Generic[P, R]):
 
     @property
     def compiled(self) -> Callable[P, R]:
-        """The function compiled by numba; compiled once, and kept on disk where that is possible."""
+        """The function compiled by numba; compiled once, and kept on disk where one can write."""
         if self._compiled is None:
-            import numba
             from numba.extending import register_jitable
 
             for helper in self._helpers:
                 register_jitable(helper)
-            self._compiled = numba.njit(cache=True)(self.interpreted)
+            self._compiled = njit(self.interpreted)
         return self._compiled
 
 

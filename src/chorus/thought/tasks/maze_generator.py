@@ -7,9 +7,9 @@ the underlying grid at odd rows and columns. In the answer the cells between sta
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from chorus.compiling import njit
 from chorus.errors import ChorusError, InputError
 
 Grids = NDArray[np.uint8]
@@ -20,7 +20,7 @@ LARGEST = 99
 _PATIENCE = 20_000  # mazes refused in a row before a path length is taken to be out of reach
 
 
-@njit(cache=True)
+@njit
 def _grow(rng, grid, newest):  # type: ignore[no-untyped-def]
     """Carve a spanning tree of the odd cells (growing tree: from the newest cell with probability `newest`, else any).
 
@@ -55,7 +55,7 @@ def _grow(rng, grid, newest):  # type: ignore[no-untyped-def]
         count += 1
 
 
-@njit(cache=True)
+@njit
 def _open_walls(rng, grid, openings):  # type: ignore[no-untyped-def]
     """Open each wall that stands between two cells with probability `openings`, which makes loops."""
     size = grid.shape[0]
@@ -65,7 +65,7 @@ def _open_walls(rng, grid, openings):  # type: ignore[no-untyped-def]
                 grid[row, column] = OPEN
 
 
-@njit(cache=True)
+@njit
 def _flood(cells, size, start, distance, paths, queue):  # type: ignore[no-untyped-def]
     """Breadth-first search over a flat grid: steps from `start` (-1: unreachable) and shortest paths, counted to 2."""
     distance[:] = -1
@@ -88,7 +88,7 @@ def _flood(cells, size, start, distance, paths, queue):  # type: ignore[no-untyp
                 paths[other] = min(2, paths[other] + paths[cell])
 
 
-@njit(cache=True)
+@njit
 def _generate(rng, size, shortest, openings, questions, answers):  # type: ignore[no-untyped-def]
     cells = size * size
     distance = np.empty(cells, np.int64)

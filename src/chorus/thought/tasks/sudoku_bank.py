@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from chorus.compiling import njit
 from chorus.errors import InputError
 from chorus.thought.tasks.sudoku_generator import generate, minimal
 from chorus.thought.tasks.sudoku_moves import fill, leap, reduce, step, wander
@@ -23,7 +23,7 @@ from chorus.thought.tasks.sudoku_solver import SOLVED, Boards, load, place, prop
 SHARES = (0.15, 0.2, 0.4, 0.25, 0.0)  # of the kinds of puzzles in a training bank
 
 
-@njit(cache=True)
+@njit
 def _hard(rng, certain, puzzles, solutions):  # type: ignore[no-untyped-def]
     units = units_of(3, 3)
     values = np.empty(81, np.uint8)
@@ -53,7 +53,7 @@ def hard(n: int, seed: int = 0, certain: int = 40) -> tuple[Boards, Boards]:
     return puzzles, solutions
 
 
-@njit(cache=True)
+@njit
 def _walk(rng, pull, most, moves, puzzles, solutions):  # type: ignore[no-untyped-def]
     """Store what one walk comes by with at most `most` givens; returns how many."""
     units = units_of(3, 3)
@@ -95,7 +95,7 @@ def sparse(n: int, seed: int = 0, most: int = 21, moves: int = 300) -> tuple[Boa
     return pairs[:, 0], pairs[:, 1]
 
 
-@njit(cache=True)
+@njit
 def _rate(puzzle, solution, units, values, used, scratch):  # type: ignore[no-untyped-def]
     """Give the guesses that a search takes, and the number of cells whose digit alone lets singles do the rest."""
     load(puzzle, values, used, units)
@@ -112,7 +112,7 @@ def _rate(puzzle, solution, units, values, used, scratch):  # type: ignore[no-un
     return guesses, backdoors
 
 
-@njit(cache=True)
+@njit
 def _climb(rng, guesses_least, backdoors_most, moves, puzzles, solutions):  # type: ignore[no-untyped-def]
     """Store the hardest puzzles that one walk comes by; returns how many."""
     units = units_of(3, 3)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from chorus.compiling import njit
 from chorus.errors import ChorusError, InputError
 from chorus.thought.tasks.sudoku_moves import fill, reduce, wander
 from chorus.thought.tasks.sudoku_solver import Boards, units_of
@@ -15,7 +15,7 @@ _SLICE = 200  # moves of a walk between two chances to interrupt it
 _WALK = 3000  # moves of a walk before it starts again from a new board
 
 
-@njit(cache=True)
+@njit
 def _remove(rng, targets, box_height, box_width, puzzles, solutions):  # type: ignore[no-untyped-def]
     """Draw a board for each puzzle and remove clues down to its target; give the givens left."""
     units = units_of(box_height, box_width)

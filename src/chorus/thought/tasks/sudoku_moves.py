@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from chorus.compiling import njit
 from chorus.thought.tasks.sudoku_solver import DEAD, SOLVED, choose, load, place, propagate, search
 
 _ENUMERATION_CAP = 400  # a neighbour with more solutions than this is given up: few of its clues would settle it
 
 
-@njit(cache=True)
+@njit
 def fill(rng, units, solution):  # type: ignore[no-untyped-def]
     """Write a random solution: random guesses, and from the start again at a dead end, which is rare."""
     n_units = units[-1, 2] + 1
@@ -44,7 +44,7 @@ def fill(rng, units, solution):  # type: ignore[no-untyped-def]
             return
 
 
-@njit(cache=True)
+@njit
 def _needed(puzzle, cell, values, used, units, scratch, tally):  # type: ignore[no-untyped-def]
     """Whether the clue at `cell` of a puzzle with one solution rules another solution out."""
     digit = puzzle[cell]
@@ -63,7 +63,7 @@ def _needed(puzzle, cell, values, used, units, scratch, tally):  # type: ignore[
     return answer
 
 
-@njit(cache=True)
+@njit
 def reduce(rng, puzzle, givens, target, units):  # type: ignore[no-untyped-def]
     """Remove clues in random order while one solution remains, down to `target`; returns the givens left."""
     n_units = units[-1, 2] + 1
@@ -80,7 +80,7 @@ def reduce(rng, puzzle, givens, target, units):  # type: ignore[no-untyped-def]
     return givens
 
 
-@njit(cache=True)
+@njit
 def _take_out(rng, puzzle, givens, removed, digits):  # type: ignore[no-untyped-def]
     """Blank as many random clues as `removed` has places; remember their cells and digits there."""
     for i in range(removed.size):
@@ -95,7 +95,7 @@ def _take_out(rng, puzzle, givens, removed, digits):  # type: ignore[no-untyped-
         puzzle[removed[i]] = 0
 
 
-@njit(cache=True)
+@njit
 def step(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyped-def]
     """Move to a random neighbour: `remove` clues out, one clue in that leaves one solution. True when it moved."""
     n_units = units[-1, 2] + 1
@@ -127,7 +127,7 @@ def step(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyp
     return False
 
 
-@njit(cache=True)
+@njit
 def leap(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyped-def]
     """Move further: `remove` clues out, a solution of the rest picked, clues of it put in until it is the only one.
 
@@ -160,7 +160,7 @@ def leap(rng, puzzle, solution, givens, remove, units):  # type: ignore[no-untyp
         givens += 1
 
 
-@njit(cache=True)
+@njit
 def wander(rng, puzzle, solution, givens, pull, target, moves, units):  # type: ignore[no-untyped-def]
     """Move among minimal puzzles until one has `target` givens or the moves are spent; returns its givens.
 

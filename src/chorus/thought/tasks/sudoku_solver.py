@@ -11,9 +11,9 @@ or in `sudoku_moves`, delete `__pycache__/*.nb*`, or the modules that call it go
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from chorus.compiling import njit
 from chorus.errors import InputError
 
 Boards = NDArray[np.uint8]
@@ -21,7 +21,7 @@ Boards = NDArray[np.uint8]
 DEAD, SOLVED, OPEN = -1, 0, 1  # what propagation can end in
 
 
-@njit(cache=True)
+@njit
 def units_of(box_height, box_width):  # type: ignore[no-untyped-def]
     """Give the row, the column and the box of every cell, numbered through as units 0 .. 3n - 1."""
     n = box_height * box_width
@@ -34,7 +34,7 @@ def units_of(box_height, box_width):  # type: ignore[no-untyped-def]
     return units
 
 
-@njit(cache=True)
+@njit
 def digit_of(bit):  # type: ignore[no-untyped-def]
     """Give the digit of a mask with a single bit."""
     digit = 0
@@ -44,7 +44,7 @@ def digit_of(bit):  # type: ignore[no-untyped-def]
     return digit
 
 
-@njit(cache=True)
+@njit
 def place(values, used, units, cell, bit):  # type: ignore[no-untyped-def]
     """Write the digit of `bit` into a cell and mark it as used in the cell's row, column and box."""
     values[cell] = digit_of(bit)
@@ -53,7 +53,7 @@ def place(values, used, units, cell, bit):  # type: ignore[no-untyped-def]
     used[units[cell, 2]] |= bit
 
 
-@njit(cache=True)
+@njit
 def load(puzzle, values, used, units):  # type: ignore[no-untyped-def]
     """Copy a puzzle into a search state; False when two givens clash."""
     used[:] = 0
@@ -67,7 +67,7 @@ def load(puzzle, values, used, units):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit
 def propagate(values, used, units):  # type: ignore[no-untyped-def]
     """Fill naked and hidden singles until none is left; DEAD, SOLVED or OPEN."""
     n_units = used.size
@@ -122,7 +122,7 @@ def propagate(values, used, units):  # type: ignore[no-untyped-def]
             return OPEN
 
 
-@njit(cache=True)
+@njit
 def choose(values, used, units):  # type: ignore[no-untyped-def]
     """Give the first blank cell with the fewest candidates, and its candidate mask."""
     full = (1 << (used.size // 3)) - 1
@@ -142,7 +142,7 @@ def choose(values, used, units):  # type: ignore[no-untyped-def]
     return best, best_mask
 
 
-@njit(cache=True)
+@njit
 def search(values, used, units, limit, solution, tally):  # type: ignore[no-untyped-def]
     """Enumerate solutions from a loaded state, depth first, until `limit` are found.
 
@@ -187,7 +187,7 @@ def search(values, used, units, limit, solution, tally):  # type: ignore[no-unty
         status = propagate(values, used, units)
 
 
-@njit(cache=True)
+@njit
 def _search_all(puzzles, box_height, box_width, limit):  # type: ignore[no-untyped-def]
     units = units_of(box_height, box_width)
     n = box_height * box_width

@@ -12,15 +12,16 @@ only choose among orders, boards are compared as such, so a clash of hashes cost
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from chorus.compiling import njit
 from chorus.thought.tasks.sudoku_solver import Boards, as_boards
 
 _ROUNDS = 6  # refinements before ties are broken by hand; most puzzles need three
 _MARK = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True)
+@njit
 def _mix(x):  # type: ignore[no-untyped-def]
     """Scramble 64 bits (the finaliser of splitmix64), so that sums of mixed colours stand for multisets."""
     x = uint64(x) + _MARK
@@ -29,7 +30,7 @@ def _mix(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> uint64(31))
 
 
-@njit(cache=True)
+@njit
 def _refine(board, lines, blocks, digits, boxes, sizes):  # type: ignore[no-untyped-def]
     """Refine colours once: `lines` [2, n] of rows and columns, `blocks` [2, n] of bands and stacks."""
     n = lines.shape[1]
@@ -64,7 +65,7 @@ def _refine(board, lines, blocks, digits, boxes, sizes):  # type: ignore[no-unty
             boxes[band, stack] = _mix(box + _mix(blocks[0, band]) + _mix(blocks[1, stack] ^ _MARK))
 
 
-@njit(cache=True)
+@njit
 def _tie(filled, lines, blocks, sizes):  # type: ignore[no-untyped-def]
     """Find the tie to break: (side, kind, colour), kind 0 for blocks, 1 for lines; kind -1 when there is none.
 
@@ -94,7 +95,7 @@ def _tie(filled, lines, blocks, sizes):  # type: ignore[no-untyped-def]
     return 0, -1, uint64(0)
 
 
-@njit(cache=True)
+@njit
 def _write(board, lines, blocks, sizes, out):  # type: ignore[no-untyped-def]
     """Write the board in the order of its colours, digits numbered as they appear."""
     n = lines.shape[1]
@@ -117,7 +118,7 @@ def _write(board, lines, blocks, sizes, out):  # type: ignore[no-untyped-def]
             out[i * n + j] = label[digit]
 
 
-@njit(cache=True)
+@njit
 def _settle(board, filled, lines, blocks, digits, boxes, sizes, best):  # type: ignore[no-untyped-def]
     """Refine; at a tie set each member apart and go on from there; keep the least board in `best`."""
     side, kind, colour = 0, 0, uint64(0)
@@ -149,7 +150,7 @@ def _settle(board, filled, lines, blocks, digits, boxes, sizes, best):  # type: 
     return leaves
 
 
-@njit(cache=True)
+@njit
 def _canonical(boards, box_height, box_width, out):  # type: ignore[no-untyped-def]
     n = box_height * box_width
     sizes = np.array([box_height, box_width])
