@@ -36,6 +36,9 @@ def test_kuramoto_over_a_topology(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     table = capsys.readouterr().out
     assert "300 oscillators" in table
     assert "–" in table, "no theory is claimed for a ring with delays"
+    assert "critical" not in table
+    assert chorus(monkeypatch, *command, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["critical"] is None
 
 
 def test_sphere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -69,6 +72,14 @@ def test_neuron(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         (["kuramoto", "-K", "1", "--topology", "rink()"], "rink"),
         (["kuramoto", "--plot", "r.gif"], "cannot draw a .gif"),
         (["neuron", "--plot", "/no/such/place/r.png"], "cannot write"),
+        (["kuramoto", "-n", "1000000000000"], "error: n: 1,000,000,000,000 numbers take 7,451 GiB; at most 4 GiB"),
+        (["kuramoto", "-n", "1000000000000", "--frequencies", "identical"], "error: n: 1,000,000,000,000 numbers"),
+        (["sphere", "-n", "100000000000"], "error: n, d, d: 100,000,000,000 × 2 × 2 numbers take"),
+        (["kuramoto", "--dt", "1e-300"], "error: duration: 60 is over 1,000,000,000 steps of dt = 1e-300"),
+        (["neuron", "--duration", "1e15"], "error: duration: 1e+15 is over"),
+        (["neuron", "--duration", "0"], "error: duration: got 0, must be above 0"),
+        (["kuramoto", "--seed", "-1"], "--seed"),
+        (["kuramoto", "-K", "0:6:10000000000"], "error: --coupling: cannot read '0:6:10000000000'"),
         (["kuramoto", "-K", "0:6:0"], "error: --coupling: cannot read '0:6:0'"),
         (["sphere", "-d", "2.5"], "error: --dimensions: got 2.5"),
         (["sphere", "-d", "1"], "error: --dimensions: got 1.0"),

@@ -191,6 +191,8 @@ GOOD = {"omega": np.zeros(4), "coupling": 1.0, "dt": 0.1, "steps": 10, "theta": 
         ({"normalize": "rows", "topology": ring()}, "normalize"),
         ({"theta": None, "omega": 1.0}, "n: say how many"),
         ({"n": 3}, "n says 3"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"theta": None, "n": 10**12, "omega": 1.0}, "n: 1,000,000,000,000 numbers take 7,451 GiB"),
     ],
 )
 def test_bad_input(wrong: dict[str, object], message: str) -> None:

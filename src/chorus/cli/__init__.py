@@ -66,6 +66,9 @@ def main() -> None:
     except ChorusError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+    except MemoryError as error:
+        typer.echo(f"error: this needs more memory than there is: {error}", err=True)
+        sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `chorus think FILE | head`
         sys.stderr.close()
         sys.exit(1)

@@ -55,12 +55,14 @@ def _numbers(option: str, text: str) -> "np.ndarray":
     try:
         if ":" in text:
             start, stop, count = text.split(":")
-            if int(count) < 1:
+            if not 1 <= int(count) <= 100_000:
                 raise ValueError
             return np.linspace(float(start), float(stop), int(count))
         return np.array([float(part) for part in text.split(",")])
     except ValueError as error:
-        raise InputError(f"{option}: cannot read {text!r}; write 1,2,3 or start:stop:count, as 0:6:13") from error
+        raise InputError(
+            f"{option}: cannot read {text!r}; write 1,2,3 or start:stop:count, as 0:6:13, of at most 100,000"
+        ) from error
 
 
 def _print_points(points: list[dict[str, Any]], symbol: str) -> None:
@@ -110,7 +112,10 @@ def kuramoto(
         typer.echo(json.dumps(asdict(transition)))
         return
     typer.echo(f"{oscillators:,} oscillators, {frequencies.value} frequencies, noise {noise:g}, dt {dt:g}, seed {seed}")
-    typer.echo(f"critical coupling, all-to-all theory: {transition.critical:.4f} rad/s")
+    if transition.critical is None:
+        typer.echo("no theory is known over a topology or with a delay")
+    else:
+        typer.echo(f"critical coupling in theory: {transition.critical:.4f} rad/s")
     _print_points(asdict(transition)["points"], "r")
 
 
@@ -178,7 +183,8 @@ def neuron(
     dt = (0.025 if hh else 0.1) if dt is None else dt
     drive = (10.0 if hh else 0.5) if current is None else current
     currents = _numbers("--curve", curve or ("0:60:25" if hh else "0:1.5:31"))
-    train = stimulate(unit, drive, duration or (100.0 if hh else 200.0), dt=dt)
+    lasting = (100.0 if hh else 200.0) if duration is None else duration
+    train = stimulate(unit, drive, lasting, dt=dt)
     rates = firing_rates(unit, currents, dt=dt, settle=100 if hh else 200, duration=200 if hh else 600)
     figures = neuron_figures(unit, dt=dt, drive=drive)
     scale, per, time, amount, volt = (1e3, "Hz", "ms", "µA/cm²", "mV") if hh else (1.0, "per unit of time", "", "", "")

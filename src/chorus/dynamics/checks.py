@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from chorus.errors import InputError
 
+MAX_ARRAY = 2**32  # bytes of one array of doubles
+MAX_STEPS = 10**9  # of one run: hours, even for a single oscillator
+
 
 def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return `value` as float64, or raise `InputError` naming the first entry that is no finite number."""
@@ -51,6 +54,29 @@ def sized(name: str, value: ArrayLike, n: int, *, of: str) -> NDArray[np.float64
     if array.ndim and array.shape[-1] != n:
         raise InputError(f"{name}: has {array.shape[-1]} entries, {of} has {n}")
     return array
+
+
+def storable(name: str, *shape: int) -> None:
+    """Raise `InputError` for an array of doubles of more than 4 GiB, before any of it is allocated."""
+    need = 8 * math.prod(shape)
+    if need > MAX_ARRAY:
+        size = " × ".join(f"{int(side):,}" for side in shape)
+        raise InputError(f"{name}: {size} numbers take {need / 2**30:,.0f} GiB; at most {MAX_ARRAY / 2**30:g} GiB")
+
+
+def steps_in(duration: float, dt: float) -> int:
+    """Return how many steps of `dt` cover `duration`, or raise `InputError` for too many of them to ever end."""
+    duration, dt = scalar("duration", duration, above=0), scalar("dt", dt, above=0)
+    if duration > MAX_STEPS * dt:
+        raise InputError(f"duration: {duration:g} is over {MAX_STEPS:,} steps of dt = {dt:g}; shorten it or enlarge dt")
+    return math.ceil(duration / dt)
+
+
+def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    """Return a generator of random numbers, or raise `InputError` for a seed that is none."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(None if seed is None else count("seed", seed, at_least=0))
 
 
 def whole_steps(name: str, value: ArrayLike, dt: float) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.dynamics.checks import count, finite, scalar, sized, whole_steps
+from chorus.dynamics.checks import count, finite, generator, scalar, sized, storable, whole_steps
 from chorus.dynamics.coupling import Delayed, Edges, MeanField, Neighbourhood, Normalization, Sent, cos_sin
 from chorus.dynamics.noise import NoiseKind, wiener
 from chorus.errors import InputError
@@ -89,7 +89,7 @@ def simulate_phases(
     Raises:
         InputError: dt ≤ 0, a number that is not finite, sizes that do not fit, K·dt ≥ 1 (Euler would overshoot),
             more than 1 % of the oscillators turning over half a turn a step relative to the median, phases that
-            would grow past 1e9, or a history for the delay that would not fit in memory.
+            would grow past 1e9, a negative seed, or phases or a history for the delay of more than 4 GiB.
 
     Kuramoto (1984); noise: Sakaguchi (1988); delay: Yeung & Strogatz, Phys. Rev. Lett. 82 (1999) 648.
 
@@ -100,7 +100,7 @@ def simulate_phases(
     """
     dt, K = scalar("dt", dt, above=0), scalar("coupling", coupling)
     steps, every = count("steps", steps, at_least=1), count("every", every, at_least=1)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     theta = _start(omega, theta, n, rng)
     size = theta.shape[-1]
     omega = sized("omega", omega, size, of="theta")
@@ -172,7 +172,9 @@ def lorentzian_frequencies(n: int, width: float = 1.0, centre: float = 0.0) -> F
     [-2.414, -0.414, 0.414, 2.414]
 
     """
-    half = (np.arange(count("n", n, at_least=1)) + 0.5) / n - 0.5
+    n = count("n", n, at_least=1)
+    storable("n", n)
+    half = (np.arange(n) + 0.5) / n - 0.5
     return np.asarray(scalar("centre", centre) + scalar("width", width, above=0) * np.tan(np.pi * half))
 
 
@@ -191,7 +193,9 @@ def gaussian_frequencies(n: int, deviation: float = 1.0, centre: float = 0.0) ->
     from statistics import NormalDist
 
     draw = NormalDist().inv_cdf
-    quantiles = np.array([draw((i + 0.5) / n) for i in range(count("n", n, at_least=1))])
+    n = count("n", n, at_least=1)
+    storable("n", n)
+    quantiles = np.fromiter((draw((i + 0.5) / n) for i in range(n)), float, n)
     return np.asarray(scalar("centre", centre) + scalar("deviation", deviation, above=0) * quantiles)
 
 
@@ -210,7 +214,9 @@ def _start(
         if np.ndim(omega) == 0:
             raise InputError("n: say how many oscillators there are, or give omega or theta an entry for each")
         n = np.shape(omega)[-1]
-    return np.asarray(rng.uniform(-np.pi, np.pi, count("n", n, at_least=1)))
+    n = count("n", n, at_least=1)
+    storable("n", n)
+    return np.asarray(rng.uniform(-np.pi, np.pi, n))
 
 
 def _refuse_stiffness(omega: Float[np.ndarray, "n"], K: float, dt: float) -> None:

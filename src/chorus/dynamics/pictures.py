@@ -82,7 +82,7 @@ def draw_transition(transition: Transition, path: Path, title: str) -> None:
     if transition.curve:
         axes.plot(*zip(*transition.curve, strict=True), color=_GREY, label="theory, N → ∞", zorder=1)
     axes.plot(K, [p.measured for p in transition.points], "o", color=_BLUE, label="measured", zorder=2)
-    if min(K) <= transition.critical <= max(K):
+    if transition.critical is not None and min(K) <= transition.critical <= max(K):
         axes.axvline(transition.critical, color=_RED, ls=":", label=f"$K_c$ = {transition.critical:.3g}")
     axes.set(xlabel="coupling K (rad/s)", ylabel="order parameter r", ylim=(0, 1.02), title=title)
     axes.legend(frameon=False)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.dynamics.checks import count, finite, scalar
+from chorus.dynamics.checks import count, finite, generator, scalar, storable
 from chorus.dynamics.coupling import Edges, Neighbourhood, Normalization
 from chorus.dynamics.noise import NoiseKind, wiener
 from chorus.errors import InputError
@@ -37,7 +37,9 @@ def random_points(n: int, d: int, rng: np.random.Generator) -> Float[np.ndarray,
     [1.0, 1.0, 1.0]
 
     """
-    x = rng.standard_normal((count("n", n, at_least=1), count("d", d, at_least=2)))
+    n, d = count("n", n, at_least=1), count("d", d, at_least=2)
+    storable("n, d", n, d)
+    x = rng.standard_normal((n, d))
     return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True))
 
 
@@ -56,6 +58,7 @@ def random_rotations(n: int, d: int, rng: np.random.Generator, deviation: float 
 
     """
     shape = (count("n", n, at_least=1), count("d", d, at_least=2), d)
+    storable("n, d, d", *shape)
     upper = np.triu(rng.standard_normal(shape) * scalar("deviation", deviation, at_least=0), 1)
     return np.asarray(upper - upper.transpose(0, 2, 1))
 
@@ -238,7 +241,7 @@ def simulate_sphere(
             raise InputError(f"omega: shape {turn.shape}, expected {(d, d)} or {(n, d, d)}")
         x = _rotate(half, x)
 
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     times, order, kept = [], [], []
     for step in range(steps + 1):
         if step % every == 0 or step == steps:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.dynamics.checks import count, finite, scalar
+from chorus.dynamics.checks import count, finite, generator, scalar, steps_in
 from chorus.dynamics.excitable import Excitable
 from chorus.dynamics.noise import wiener
 from chorus.errors import ChorusError, InputError
@@ -97,7 +97,8 @@ def stimulate(
         every: steps between samples of the membrane variable.
 
     Raises:
-        InputError: dt ≤ 0 or above the unit's `max_dt`, a number that is not finite, or sizes that do not fit.
+        InputError: dt ≤ 0 or above the unit's `max_dt`, over 1e9 steps, a number that is not finite, sizes that do not
+            fit, or a negative seed.
 
     >>> from chorus.dynamics.excitable import HodgkinHuxley
     >>> train = stimulate(HodgkinHuxley(), np.array([0.0, 10.0]), 100, dt=0.025)
@@ -110,7 +111,8 @@ def stimulate(
         raise InputError(
             f"dt: {dt:g} is too large to resolve a spike of {type(unit).__name__}; at most {unit.max_dt:g}"
         )
-    steps = round(scalar("duration", duration, above=0) / dt)
+    steps_in(duration, dt)
+    steps = round(duration / dt)
     count("duration / dt", steps, at_least=1)
     every = count("every", every, at_least=1)
     at: Current = current if callable(current) else _constant(finite("current", current))
@@ -121,7 +123,7 @@ def stimulate(
     if state.ndim != 2 or first.shape not in ((), state.shape[1:]):
         raise InputError(f"current, state: shapes {first.shape} and {state.shape}, expected [N] and [V, N]")
 
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     detect = SpikeDetector(unit, state[0])
     spikes: list[list[float]] = [[] for _ in range(state.shape[1])]
     times, membrane = [0.0], [state[0]]

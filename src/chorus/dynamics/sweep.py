@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from chorus.dynamics.checks import count, scalar
+from chorus.dynamics.checks import count, generator, scalar, steps_in, storable
 from chorus.dynamics.coupling import Neighbourhood
 from chorus.dynamics.excitable import FitzHughNagumo, HodgkinHuxley
 from chorus.dynamics.kuramoto import gaussian_frequencies, lorentzian_frequencies, simulate_phases
@@ -39,13 +39,14 @@ class Transition:
 
     Attributes:
         points: one for each coupling asked for.
-        critical: K_c of the all-to-all theory for these frequencies and this noise, rad/s.
+        critical: K_c of the theory for these frequencies and this noise, rad/s; None over a topology or with a delay,
+            where that theory does not speak.
         curve: the theory's (K, r) in between, closely spaced, where there is one.
 
     """
 
     points: tuple[TransitionPoint, ...]
-    critical: float
+    critical: float | None
     curve: tuple[tuple[float, float], ...]
 
 
@@ -77,7 +78,7 @@ def phase_transition(
         seed: seed of each run.
 
     Raises:
-        InputError: as in `simulate_phases`.
+        InputError: as in `simulate_phases`, or over 1e9 steps.
 
     >>> transition = phase_transition(np.array([4.0]), n=1000, duration=30)
     >>> point = transition.points[0]
@@ -85,6 +86,8 @@ def phase_transition(
     (2.0, 0.707, True)
 
     """
+    storable("n", count("n", n, at_least=1))
+    steps = steps_in(duration, dt)
     width, noise = scalar("width", width, above=0), scalar("noise", noise, at_least=0)
     if frequencies == "lorentzian":
         omega, critical = lorentzian_frequencies(n, width), 2 * width + noise**2
@@ -92,10 +95,9 @@ def phase_transition(
         omega = gaussian_frequencies(n, width)
         critical = critical_coupling(omega, noise) if noise else 2 * width * math.sqrt(2 / math.pi)
     elif frequencies == "identical":
-        omega, critical = np.zeros(count("n", n, at_least=1)), noise**2
+        omega, critical = np.zeros(n), noise**2
     else:
         raise InputError(f"frequencies: got {frequencies!r}, expected 'lorentzian', 'gaussian' or 'identical'")
-    steps = math.ceil(scalar("duration", duration, above=0) / scalar("dt", dt, above=0))
     solved = topology is None and not delay
     points = []
     for K in couplings:
@@ -106,7 +108,7 @@ def phase_transition(
         points.append(TransitionPoint(float(K), run.coherence(after=steps * dt / 2), theory))
     between = np.linspace(float(np.min(couplings)), float(np.max(couplings)), 200 if solved else 0)
     curve = [(float(K), _theory(frequencies, K, width, noise)) for K in between]
-    return Transition(tuple(points), critical, tuple((K, r) for K, r in curve if r is not None))
+    return Transition(tuple(points), critical if solved else None, tuple((K, r) for K, r in curve if r is not None))
 
 
 def _theory(frequencies: Frequencies, K: float, width: float, noise: float) -> float | None:
@@ -139,21 +141,21 @@ def sphere_transition(
         seed: seed of Ω, the same at every coupling.
 
     Raises:
-        InputError: as in `simulate_sphere`.
+        InputError: as in `simulate_sphere`, or over 1e9 steps.
 
     >>> jump = sphere_transition(3, np.array([0.5]), n=1000, duration=40)[0]
     >>> round(jump.theory, 3), abs(jump.measured - jump.theory) < 0.03
     (0.508, True)
 
     """
-    duration = scalar("duration", duration, above=0)
-    omega = random_rotations(n, d, np.random.default_rng(seed), deviation)
+    steps_in(duration, dt)
+    omega = random_rotations(n, d, generator(seed), deviation)
     start = np.zeros((n, d))
     start[:, 0] = 1
     points = []
     for K in couplings:
         lasting = min(max(duration, 30 / max(scalar("coupling", K, at_least=0), 1e-9)), 10 * duration)
-        steps = math.ceil(lasting / scalar("dt", dt, above=0))
+        steps = steps_in(lasting, dt)
         run = simulate_sphere(start, float(K), omega=omega, dt=dt, steps=steps, every=10)
         theory = {2: gaussian_order, 3: sphere_order}.get(d)
         value = theory(float(K), deviation) if theory and deviation > 0 else None
