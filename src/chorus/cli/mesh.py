@@ -40,26 +40,51 @@ def init(
     topology: Annotated[str, typer.Option(help="Who reads whose proposals.")] = "full()",
     founder: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=PUBLIC_KEY of a founder whose key you have not got; writes configurations only."),
+        typer.Option(
+            help="NAME=PUBLIC_KEY[@HOST:PORT] of a founder whose key is not here; writes configurations only."
+        ),
     ] = None,
+    log: Annotated[str, typer.Option(help="The log: sqlite:FILE, or etcd:HOST:PORT,... for many hosts.")] = (
+        "sqlite:mesh.log"
+    ),
+    bus: Annotated[
+        str, typer.Option(help="local, or zenoh:HOST:PORT: where the first node listens, each next one port higher.")
+    ] = "local",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Mutual TLS: NAME.pem, NAME-tls.key and ca.pem beside it.")
+    ] = False,
 ) -> None:
     """Found a mesh: its genesis, and a configuration for each node."""
     from chorus.mesh.config import check_reach, public_key, readers_of
-    from chorus.mesh.founding import found, found_here, member_lines, names_for
+    from chorus.mesh.founding import found, found_here, member_lines, names_for, places_from
 
     lines = member_lines(member)
     readers = readers_of(topology, "--topology")
     if founder:
-        founders = {}
+        founders, places = {}, {}
         for given in founder:
-            name, _, key = given.partition("=")
+            name, _, rest = given.partition("=")
+            key, _, place = rest.partition("@")
             founders[name] = public_key(key)
+            if place:
+                places[name] = place
         check_reach(readers, tuple(sorted(founders.values())), "--topology")
         directory.mkdir(parents=True, exist_ok=True)
-        written = found(directory, founders, own=set(founders), member=lines, topology=topology)
+        written = found(
+            directory,
+            founders,
+            own=set(founders),
+            member=lines,
+            topology=topology,
+            log=log,
+            places=places or None,
+            tls=tls,
+        )
     else:
         check_reach(readers, tuple(bytes([i]) for i in range(nodes)), "--topology")
-        written = found_here(directory, names_for(nodes), member=lines, topology=topology)
+        names = names_for(nodes)
+        listen = places_from(bus, names)
+        written = found_here(directory, names, member=lines, topology=topology, log=log, places=listen, tls=tls)
     for path in written:
         typer.echo(path)
 

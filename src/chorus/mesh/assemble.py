@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chorus.mesh.artifacts import Artifacts
-from chorus.mesh.bus import SocketBus
 from chorus.mesh.config import Config, check_reach, load
 from chorus.mesh.control import ControlServer
 from chorus.mesh.core import Node
+from chorus.mesh.engines import open_bus, open_log
 from chorus.mesh.fold import Fold
 from chorus.mesh.journal import Journal
-from chorus.mesh.log import SqliteLog
 from chorus.mesh.member import Member
 from chorus.mesh.runtime import Runtime
 
@@ -31,8 +30,7 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
     check_reach(readers, genesis.members, f"{config.place('mesh', 'topology')}: mesh.topology")
     member = member or config.make_member()
     journal = Journal(config.at(config.node.journal), genesis.hash, key.public)
-    log = SqliteLog(config.log_path)
-    bus = SocketBus(config.bus_path, config.node.name)
+    log, bus = open_log(config), open_bus(config)
     node = Node(
         key,
         Fold(genesis),

@@ -23,6 +23,13 @@ from chorus.mesh.member import Member
 
 Hex = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
 
+_PLACES = {
+    "sqlite": "FILE",
+    "etcd": "HOST:PORT,HOST:PORT,...",
+    "local": "DIRECTORY",
+    "zenoh": "HOST:PORT",
+}
+
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
@@ -44,8 +51,17 @@ class MeshTable(_Strict, frozen=True, kw_only=True):
     founders: dict[str, Hex]
     log: str = "sqlite:mesh.log"
     bus: str = "local:bus"
+    peers: tuple[str, ...] = ()
     artifacts: str = "artifacts"
     topology: str = "full()"
+
+
+class TlsTable(_Strict, frozen=True, kw_only=True):
+    """`[tls]`: PEM files for mutual TLS with etcd and between nodes. Paths are relative to the file."""
+
+    ca: str
+    certificate: str
+    key: str
 
 
 class LimitsTable(_Strict, frozen=True, kw_only=True):
@@ -68,6 +84,7 @@ class _File(_Strict, frozen=True, kw_only=True):
     mesh: MeshTable
     member: dict[str, Any]
     limits: LimitsTable = LimitsTable()
+    tls: TlsTable | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,7 @@ class Config:
     mesh: MeshTable
     member: dict[str, Any]
     limits: LimitsTable
+    tls: TlsTable | None = None
 
     @property
     def genesis(self) -> Genesis:
@@ -108,13 +126,18 @@ class Config:
 
     @property
     def log_path(self) -> Path:
-        """The file of the embedded log."""
-        return self.at(_after("sqlite:", self.mesh.log, f"{self.place('mesh', 'log')}: mesh.log"))
+        """The file of the embedded log; raises `InputError` when the log is elsewhere."""
+        return self.at(self.engine("log", "sqlite")[1])
 
-    @property
-    def bus_path(self) -> Path:
-        """The directory of the local bus."""
-        return self.at(_after("local:", self.mesh.bus, f"{self.place('mesh', 'bus')}: mesh.bus"))
+    def engine(self, plane: str, *known: str) -> tuple[str, str]:
+        """Return the kind and the place of `mesh.log` or `mesh.bus`; raises `InputError` for another kind."""
+        spec = getattr(self.mesh, plane)
+        kind, _, place = spec.partition(":")
+        if kind not in known or not place:
+            expected = " or ".join(f"{one}:{_PLACES[one]}" for one in known)
+            where = self.place("mesh", plane)
+            raise InputError(f"{where}: mesh.{plane}: {spec!r} is not known here; expected {expected}")
+        return kind, place
 
     @property
     def artifacts_path(self) -> Path:
@@ -167,7 +190,7 @@ def load(path: Path) -> Config:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
         raise InputError(_place(path, text, str(error))) from error
-    config = Config(path, text, file.node, file.mesh, file.member, file.limits)
+    config = Config(path, text, file.node, file.mesh, file.member, file.limits, file.tls)
     genesis = config.genesis.hash
     if genesis.hex() != config.mesh.genesis.lower():
         raise InputError(
@@ -208,13 +231,6 @@ def check_reach(readers: Readers, members: tuple[bytes, ...], where: str) -> Non
             f"{where}: at most {reach} members read the same proposal, and {quorum} of {len(members)} must approve it: "
             "nothing could ever be accepted"
         )
-
-
-def _after(prefix: str, spec: str, where: str) -> str:
-    kind, _, rest = spec.partition(":")
-    if f"{kind}:" != prefix or not rest:
-        raise InputError(f"{where}: {spec!r} is not known here; expected {prefix}PATH")
-    return rest
 
 
 def _place(path: Path, text: str, problem: str) -> str:

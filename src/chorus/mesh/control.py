@@ -237,7 +237,7 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
         ],
         "committed": {"size": fold.size, "root": fold.tree.root().hex()},
         "tentative": len(node.outbox) + len(node.scribe),
-        "log": node.tail.trouble or "fine",
+        "log": node.tail.trouble or node.tail.unread or "fine",
         "disk": node.scribe.trouble or "fine",
         "rounds": {"open": len(fold.open), **{k: v for k, v in sorted(outcomes.items()) if k != "open"}},
         "calls": len(node.deliberation.running),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def member_lines(kind: str, pace: float = 0.0) -> str:
     raise InputError(f"{kind!r} is no kind of member; expected sudoku, thought or chat")
 
 
+def places_from(bus: str, names: list[str]) -> dict[str, str] | None:
+    """Return where each of one host's nodes listens, or None for the local bus.
+
+    >>> places_from("zenoh:127.0.0.1:7447", ["ana", "ben"])
+    {'ana': '127.0.0.1:7447', 'ben': '127.0.0.1:7448'}
+    """
+    if bus == "local":
+        return None
+    kind, _, place = bus.partition(":")
+    host, _, port = place.rpartition(":")
+    if kind != "zenoh" or not host or not port.isdigit() or int(port) + len(names) > 65536:
+        raise InputError(f"{bus!r} is no bus; expected local or zenoh:HOST:PORT")
+    return {name: f"{host}:{int(port) + i}" for i, name in enumerate(names)}
+
+
 def found(
     directory: Path,
     founders: dict[str, bytes],
@@ -59,6 +75,9 @@ def found(
     own: set[str],
     member: str = 'kind = "sudoku"',
     topology: str = "full()",
+    log: str = "sqlite:mesh.log",
+    places: dict[str, str] | None = None,
+    tls: bool = False,
 ) -> list[Path]:
     """Write a configuration for each of this host's nodes and return their paths.
 
@@ -68,13 +87,22 @@ def found(
         own: the names whose nodes run on this host.
         member: the lines of the `[member]` table.
         topology: who reads whose proposals.
+        log: where the log is: `sqlite:FILE` on one host, `etcd:HOST:PORT,...` on many.
+        places: where each node listens, as `host:port`, for a Zenoh bus; without, the bus is the local one.
+        tls: whether links are encrypted and checked on both sides; the files are named after the node.
 
     """
+    if places is not None and places.keys() != founders.keys():
+        raise InputError("give every founder its HOST:PORT, or none")
     genesis = Genesis.of(founders.values())
     lines = "\n".join(f'"{name}" = "{key.hex()}"' for name, key in founders.items())
     written = []
     for name in sorted(own):
         path = directory / f"{name}.toml"
+        bus = f"zenoh:{places[name]}" if places else "local:bus"
+        others = [place for other, place in (places or {}).items() if other != name]
+        peers = f"\npeers = {json.dumps(others)}" if others else ""
+        secure = f'\n[tls]\nca = "ca.pem"\ncertificate = "{name}.pem"\nkey = "{name}-tls.key"\n' if tls else ""
         text = f"""[node]
 name = "{name}"
 key = "{name}.key"
@@ -84,8 +112,8 @@ journal = "{name}.journal"
 # The genesis is pinned here and nowhere else: compare it with your peers' by other means than this mesh.
 genesis = "{genesis.hash.hex()}"
 nonce = "{genesis.nonce.hex()}"
-log = "sqlite:mesh.log"
-bus = "local:bus"
+log = "{log}"
+bus = "{bus}"{peers}
 topology = "{topology}"
 
 [mesh.founders]
@@ -93,7 +121,7 @@ topology = "{topology}"
 
 [member]
 {member}
-"""
+{secure}"""
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
@@ -103,7 +131,16 @@ topology = "{topology}"
     return written
 
 
-def found_here(directory: Path, names: list[str], *, member: str, topology: str = "full()") -> list[Path]:
+def found_here(
+    directory: Path,
+    names: list[str],
+    *,
+    member: str,
+    topology: str = "full()",
+    log: str = "sqlite:mesh.log",
+    places: dict[str, str] | None = None,
+    tls: bool = False,
+) -> list[Path]:
     """Make keys and configurations for a mesh whose nodes all run on this host."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -115,4 +152,4 @@ def found_here(directory: Path, names: list[str], *, member: str, topology: str 
         key = Key.generate()
         key.save(directory / f"{name}.key")
         founders[name] = key.public
-    return found(directory, founders, own=set(names), member=member, topology=topology)
+    return found(directory, founders, own=set(names), member=member, topology=topology, log=log, places=places, tls=tls)

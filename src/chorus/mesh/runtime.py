@@ -222,8 +222,10 @@ class Runtime:
     async def _read(self, read: Read) -> None:
         try:
             records: list[tuple[int, bytes]] | None = await self.log.read(read.after, READ_LIMIT)
-        except LogUnavailableError:
+            self.node.tail.unread = ""
+        except LogUnavailableError as error:
             records = None
+            self.node.tail.unread = str(error)
         self.node.read(time.monotonic(), read.after, records, records is not None and len(records) == READ_LIMIT)
         self._carry_out()
 

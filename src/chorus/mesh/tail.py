@@ -17,6 +17,7 @@ class Tail:
     def __init__(self, now: float, limits: Limits, rng: random.Random) -> None:
         self.cursor = 0  # position of the last record that was read
         self.trouble = ""  # why the outcome of the last append is unknown
+        self.unread = ""  # why the log could not be read last
         self.appending = False
         self.reading = False
         self.caught_up = False  # the log was read to its end once

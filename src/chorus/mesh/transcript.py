@@ -9,17 +9,18 @@ from typing import Any
 
 from chorus.errors import InputError
 from chorus.mesh.config import Config
+from chorus.mesh.engines import committed
 from chorus.mesh.entries import Ask, Name, Proposal, Vote
 from chorus.mesh.fold import Applied, Fold
 from chorus.mesh.heads import Head, open_head, prove, sign_head
-from chorus.mesh.verification import Report, audit, read_journal, read_log
+from chorus.mesh.verification import Report, audit, read_journal
 
 
 def lines(config: Config, last: int) -> list[str]:
     """Return the last entries of the transcript as text (all for 0)."""
     fold, names = Fold(config.genesis), config.names()
     kept: deque[str] = deque(maxlen=last or None)
-    for _, record in read_log(config.log_path):
+    for _, record in committed(config):
         applied = fold.apply(record)
         if isinstance(applied, Applied):
             who = names.get(applied.entry.author, applied.entry.author.hex()[:8])
@@ -62,22 +63,20 @@ def audit_log(config: Config, head: Path | None, every_signature: bool) -> Repor
             if isinstance(error, InputError):
                 raise InputError(f"{head}: {error}") from error
             raise InputError(f"{head}: not a signed head, as `chorus mesh log head` prints") from error
-    return audit(
-        lambda: read_log(config.log_path), config.genesis, heads=heads, leaves=leaves, every_signature=every_signature
-    )
+    return audit(lambda: committed(config), config.genesis, heads=heads, leaves=leaves, every_signature=every_signature)
 
 
 def proof_of(config: Config, place: int) -> dict[str, Any]:
     """Return a portable proof of the entry at a place."""
     fold = Fold(config.genesis)
-    records = [r for _, r in read_log(config.log_path) if isinstance(fold.apply(r), Applied)]
+    records = [r for _, r in committed(config) if isinstance(fold.apply(r), Applied)]
     return prove(fold, records, place, config.key())
 
 
 def head_of(config: Config) -> dict[str, Any]:
     """Return this node's signed head of the log as it is now."""
     fold = Fold(config.genesis)
-    for _, record in read_log(config.log_path):
+    for _, record in committed(config):
         fold.apply(record)
     return {"size": fold.size, "root": fold.tree.root().hex(), "head": sign_head(fold, config.key()).hex()}
 

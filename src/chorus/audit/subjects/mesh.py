@@ -35,22 +35,22 @@ def build(path: str | None = None, *, seed: int = 0) -> Subject:
     if path is None:
         raise InputError("mesh needs a node's configuration file, as `chorus mesh init` writes it")
     from chorus.mesh.config import load
+    from chorus.mesh.engines import committed
     from chorus.mesh.entries import Ask, Done, Pass, Vote
     from chorus.mesh.fold import Applied, Fold
-    from chorus.mesh.verification import read_log
 
     config = load(Path(path))
     fold = Fold(config.genesis)
     authors: list[bytes] = []
     kinds: Counter[type] = Counter()
-    for _, record in read_log(config.log_path):
+    for _, record in committed(config):
         outcome = fold.apply(record)
         if isinstance(outcome, Applied):
             authors.append(outcome.entry.author)
             kinds[type(outcome.entry.payload)] += 1
     accepted = [round_ for round_ in fold.rounds.values() if round_.outcome == "accepted"]
     if not accepted:
-        raise InputError(f"{config.log_path}: no accepted round in this log yet; ask the mesh something first")
+        raise InputError(f"{config.mesh.log}: no accepted round in this log yet; ask the mesh something first")
     known = config.names()
     members = tuple(sorted(fold.members))
     names = tuple(known.get(member, member.hex()[:12]) for member in members)

@@ -1,0 +1,78 @@
+"""The engines a configuration names: where the log and the bus are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from chorus.errors import InputError
+from chorus.mesh.bus import Bus, SocketBus
+from chorus.mesh.config import Config
+from chorus.mesh.log import LogUnavailableError, OrderedLog, SqliteLog
+from chorus.mesh.tls import Credentials
+from chorus.mesh.verification import read_log
+
+_MISSING = "needs packages that are not installed ({}); pip install 'the-chorus[net]'"
+_PAGE = 1024  # records in one reading of a whole log
+
+
+def open_log(config: Config) -> OrderedLog:
+    """Open the log; in a running event loop. Raises `InputError` naming what is wrong with its place."""
+    kind, place = config.engine("log", "sqlite", "etcd")
+    if kind == "sqlite":
+        return SqliteLog(config.at(place))
+    try:
+        from chorus.mesh.etcd_log import EtcdLog
+    except ImportError as error:
+        raise InputError(f"{config.path}: mesh.log: etcd " + _MISSING.format(error.name)) from error
+    return EtcdLog([part.strip() for part in place.split(",")], config.genesis.hash, credentials(config))
+
+
+def open_bus(config: Config) -> Bus:
+    """Open the bus; in a running event loop. Raises `InputError` naming what is wrong with its place."""
+    kind, place = config.engine("bus", "local", "zenoh")
+    if kind == "local":
+        return SocketBus(config.at(place), config.node.name)
+    try:
+        from chorus.mesh.zenoh_bus import ZenohBus
+    except ImportError as error:
+        raise InputError(f"{config.path}: mesh.bus: zenoh " + _MISSING.format(error.name)) from error
+    return ZenohBus(place, config.mesh.peers, config.genesis.hash, credentials(config))
+
+
+def credentials(config: Config) -> Credentials | None:
+    """Return what `[tls]` names."""
+    tls = config.tls
+    return None if tls is None else Credentials(config.at(tls.ca), config.at(tls.certificate), config.at(tls.key))
+
+
+def committed(config: Config) -> Iterator[tuple[int, bytes]]:
+    """Yield positions and records of the log, from outside, whether or not a node is running.
+
+    Raises `InputError` when there is no log, `ChorusError` when it does not answer.
+    """
+    if config.engine("log", "sqlite", "etcd")[0] == "sqlite":
+        yield from read_log(config.log_path)
+        return
+    with asyncio.Runner() as runner:
+        log = runner.run(_open(config))
+        try:
+            after = 0
+            while records := runner.run(_page(log, after)):
+                yield from records
+                after = records[-1][0]
+        finally:
+            runner.run(log.close())
+
+
+async def _open(config: Config) -> OrderedLog:
+    return open_log(config)
+
+
+async def _page(log: OrderedLog, after: int) -> list[tuple[int, bytes]]:
+    for _ in range(4):  # a cluster that has lost one member answers through another
+        try:
+            return await log.read(after, _PAGE)
+        except LogUnavailableError:
+            continue
+    return await log.read(after, _PAGE)
