@@ -114,7 +114,7 @@ def read_json(path: Path, text: str, *, directed: bool | None) -> Subject:
             raise draft.wrong(line, 'a resource must be {"name": …, "users": [elements]}')
         users = [str(user) for user in resource["users"]]
         for user in users:
-            draft.end(user, line, declared=True)
+            draft.end(user, line, declared=True, by="resource")
         resources.append(Resource(str(resource["name"]), tuple(subject.elements[draft.ids[user]] for user in users)))
     ends = {}
     for key in ("sources", "sinks"):

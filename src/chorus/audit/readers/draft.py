@@ -42,12 +42,12 @@ class Draft:
         self.element_lines.append(line)
         return self.ids[identity]
 
-    def end(self, identity: str, line: int, *, declared: bool) -> int:
-        """Return the number of one end of an edge; where elements are declared, an unknown name is an error."""
+    def end(self, identity: str, line: int, *, declared: bool, by: str = "edge") -> int:
+        """Return the number of what `by` names; where elements are declared, an unknown name is an error."""
         if identity in self.ids:
             return self.ids[identity]
         if declared:
-            raise self.wrong(line, f"the edge names {identity!r}, which no node declares")
+            raise self.wrong(line, f"the {by} names {identity!r}, which no node declares")
         return self.element(identity, line)
 
     def edge(self, tail: int, head: int, line: int, weight: str | float | None = None) -> None:
