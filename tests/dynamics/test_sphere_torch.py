@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chorus.dynamics import random_points, random_rotations, rotation, sphere_step
-from chorus.dynamics.sphere_torch import project, step
+from chorus.dynamics.sphere_torch import flow, project, step
 from chorus.errors import InputError
 
 
@@ -103,3 +103,20 @@ def test_bad_input() -> None:
         step(x, x, None, 0)
     with pytest.raises(InputError, match=r"omega: shape \(2,\), expected \[..., 3, 3\] or \[..., 1\]"):
         step(x, x, torch.zeros(2), 0.1)
+
+
+def test_flow_is_the_limit_of_small_steps_and_never_overshoots() -> None:
+    torch.manual_seed(0)
+    x = project(torch.randn(50, 4, dtype=torch.float64))
+    message, still, dt = torch.randn(50, 4, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), 1.5
+    small = x
+    for _ in range(3000):
+        small = step(small, message, None, dt / 3000)
+    torch.testing.assert_close(flow(x, message, still, torch.tensor(dt)), small, atol=2e-3, rtol=0)
+    before = (x * project(message)).sum(-1)
+    for strength in (0.1, 1.0, 10.0, 1e6):
+        after = flow(x, strength * message, still, torch.tensor(dt))
+        torch.testing.assert_close(after.norm(dim=-1), torch.ones(50, dtype=torch.float64))
+        assert ((after * project(message)).sum(-1) > before).all()
+    opposed = flow(-project(message.float()), 1e6 * message.float(), still.float(), torch.tensor(dt))
+    torch.testing.assert_close(opposed.norm(dim=-1), torch.ones(50))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chorus.dynamics.sphere_torch import project, step
+from chorus.dynamics.sphere_torch import flow, project
 from chorus.thought.config import MindConfig
 from chorus.thought.processor import RelationalRead
 
@@ -49,5 +49,5 @@ class OscillatoryProcessor(nn.Module):
         pull = context + self.read(flat) + self.down(F.relu(hidden))
         if broadcast is not None:
             pull = pull + broadcast
-        turned = step(x, pull.float().unflatten(-1, (-1, self.dims)), self.omega.float(), self.log_dt.exp())
+        turned = flow(x, pull.float().unflatten(-1, (-1, self.dims)), self.omega.float(), self.log_dt.exp())
         return turned.flatten(-2).to(h.dtype)
