@@ -89,9 +89,9 @@ def test_no_round_is_shown_for_a_problem_that_has_halted(mind):
 
 def test_one_step_one_thought_and_no_problem(mind):
     one = mind.think(sudoku4_questions(1), ThinkConfig(thoughts=1, steps=1))
-    assert (one.answers.shape, one.steps.tolist(), one.rows) == ((1, 1, 16), [1], 1)
+    assert (one.answers.shape, one.steps.tolist(), one.rows.tolist()) == ((1, 1, 16), [1], [1])
     none = mind.think(torch.zeros(0, 16, dtype=torch.int64), ThinkConfig(thoughts=2, steps=3))
-    assert (none.answer.shape, none.rows) == ((0, 16), 0)
+    assert (none.answer.shape, none.rows.tolist()) == ((0, 16), 0)
 
 
 def test_half_precision_states(mind):

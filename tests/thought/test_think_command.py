@@ -62,8 +62,19 @@ def test_json(think):
     assert code == 0
     for text, question, answer in zip(out.splitlines(), QUESTIONS, ANSWERS, strict=True):
         value = json.loads(text)
-        assert list(value) == ["question", "answer", "energy", "thoughts", "steps", "seconds", "halted_by", "valid"]
+        assert list(value) == [
+            "question",
+            "answer",
+            "energy",
+            "thoughts",
+            "steps",
+            "seconds",
+            "halted_by",
+            "valid",
+            "solutions",
+        ]
         assert (value["question"], value["answer"], value["valid"], value["thoughts"]) == (question, answer, True, 3)
+        assert value["solutions"] == "one"
         assert 1 <= value["steps"] <= 50
         assert value["energy"] >= 0
         assert value["seconds"] > 0
@@ -112,7 +123,7 @@ def test_no_solution_is_never_passed_off_as_answered(think):
     code, out, err = think(stdin=lines(QUESTIONS[0], NO_SOLUTION, QUESTIONS[1]))
     assert code == 1
     assert out.splitlines()[::2] == [ANSWERS[0], ANSWERS[1]]
-    assert "standard input, line 2: the answer breaks the task's rules: the puzzle has no solution" in err
+    assert "standard input, line 2: the answer breaks the task's rules: there is no solution" in err
     assert "warning: 1 of 3 answers break the task's rules (valid: false)" in err
     code, out, _ = think("--json", stdin=lines(NO_SOLUTION))
     assert (code, json.loads(out)["valid"]) == (1, False)
@@ -122,12 +133,21 @@ def test_several_solutions_and_too_little_time(think):
     empty = "." * 16
     code, out, err = think("--steps", 1, "--thoughts", 1, stdin=lines(empty, QUESTIONS[3]))
     assert code == 1
-    assert "line 1: the answer breaks the task's rules: the puzzle has several solutions" in err
+    assert "line 1: the answer breaks the task's rules: there are several solutions" in err
     assert "line 2: the answer breaks the task's rules\n" in err  # there is one solution; it was not found in one step
     code, out, _ = think("--json", stdin=lines(empty))
     value = json.loads(out)
-    assert value["valid"] == TASK.check(empty, value["answer"])
-    assert code == (0 if value["valid"] else 1)
+    assert (code, value["valid"], value["solutions"]) == (1, TASK.check(empty, value["answer"]), "several")
+
+
+def test_one_of_several_solutions_is_given_and_said_to_be_one(think):
+    two = next(q for q in (ANSWERS[0][:i] + "." * (16 - i) for i in range(15, 0, -1)) if TASK.solutions(q) == "several")
+    code, out, err = think("--json", stdin=lines(QUESTIONS[0], two))
+    first, second = map(json.loads, out.splitlines())
+    assert (code, first["solutions"], second["solutions"]) == (1, "one", "several")
+    assert second["valid"] == TASK.check(two, second["answer"])
+    said = "there are several solutions; this is one of them" if second["valid"] else "there are several solutions"
+    assert f"standard input, line 2: {said}" in err or said in err
 
 
 @pytest.mark.parametrize(
@@ -164,9 +184,11 @@ def test_a_binary_line_after_good_ones(think):
     [
         (["--thoughts", 0], "thoughts must be 1 or more; got 0"),
         (["--steps", 0], "steps must be 1 or more; got 0"),
+        (["--thoughts", 10**8], "thoughts must be 65,536 or fewer; got 100,000,000"),
+        (["--seed", 2**64], "seed must be a signed 64-bit number"),
         (["--thoughts", "many"], "Invalid value for '--thoughts'"),
         (["--device", "abacus"], "device must be auto, cpu, cuda or mps; got 'abacus'"),
-        (["--trace", "run.gif"], "ends in .jsonl"),
+        (["--trace", "run.gif"], "ends in .png, .svg, .jsonl or .json"),
         (["--task", "sudoku"], "not both"),
         (["--nonsense"], "No such option"),
     ],
@@ -193,7 +215,7 @@ def test_trace_files(think, tmp_path):
     assert (code, out.splitlines()) == (0, ANSWERS[:2])
     assert (tmp_path / "run.svg").read_text().lstrip().startswith("<?xml")
     code, _, err = think("--trace", tmp_path / "no" / "runs.jsonl", stdin=lines(QUESTIONS[0]))
-    assert code == 1
+    assert code == 2
     assert "cannot be written" in err
 
 

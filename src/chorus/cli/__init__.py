@@ -58,6 +58,9 @@ app.add_typer(mesh.app, name="mesh")
 
 def main() -> None:
     """Run the command line and exit with 0 (fine), 1 (failed or findings) or 2 (usage or input)."""
+    # torch's idle threads sleep instead of spinning: on a machine that is busy with other work, threads that spin take
+    # the cores from those they wait for. It counts only before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except InputError as error:

@@ -10,38 +10,57 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chorus.cli.options import check_writable, thinking
 from chorus.errors import InputError
 
 if TYPE_CHECKING:
-    from chorus.thought import Score, Thinker
+    from chorus.thought import Score, ThinkConfig, Thinker
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model folder, the name of a model in the box, or a hub id.")],
     data: Annotated[str, typer.Argument(help="Pairs: CSV or JSONL with question and answer; Sudokus need no answer.")],
-    thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 16,
-    steps: Annotated[int, typer.Option("--steps", "-t", help="Most steps of thought.")] = 480,
+    thoughts: Annotated[
+        int | None, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.  [default: the model's]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", "-t", help="Most steps of thought.  [default: the model's]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Use only the first so many problems.")] = None,
-    competition: Annotated[bool, typer.Option(help="Kill, clone and mutate thoughts, or let each think alone.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many problems.")] = None,
+    competition: Annotated[
+        bool | None,
+        typer.Option(
+            "--competition/--no-competition",
+            help="Kill, clone and mutate thoughts, or let each think alone.  [default: the model's]",
+        ),
+    ] = None,
     sweep: Annotated[str | None, typer.Option(help="thoughts=1,4,16,64 or steps=16,32,64: one row for each.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the sweep's accuracy against compute (.png or .svg).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the result in the model's folder, for `chorus info` to print.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
 ) -> None:
     """Measure exact and per-cell accuracy with 95 % intervals; by difficulty where the data tells it."""
-    from chorus.thought import ThinkConfig, Thinker
-    from chorus.thought import evaluate as score_of
+    from chorus.thought import CompetitionConfig, Thinker, outcomes
     from chorus.thought import sweep as sweep_over
+    from chorus.thought.evaluation import by_rating
 
-    if plot is not None and (sweep is None or plot.suffix not in (".png", ".svg")):
-        raise InputError("--plot draws a --sweep into a .png or .svg file")
+    if plot is not None:
+        if sweep is None:
+            raise InputError("--plot draws a --sweep; give both")
+        check_writable(plot, "--plot")
+    if record and (sweep is not None or not Path(model).is_dir()):
+        raise InputError("--record keeps one result, without --sweep, in a model's own folder")
     setting, values = _sweep(sweep) if sweep else ("", [])
     thinker = Thinker.from_pretrained(model, device)  # type: ignore[arg-type]
     questions, answers, ratings = _pairs(thinker, data, limit)
-    config = ThinkConfig(thoughts=thoughts, steps=steps, seed=seed)
-    if not competition:
-        config = dataclasses.replace(config, competition=None)
+    config = thinking(thinker, thoughts=thoughts, steps=steps, seed=seed)
+    if competition is not None:
+        kept = config.competition or CompetitionConfig()
+        config = dataclasses.replace(config, competition=kept if competition else None)
     rows: list[tuple[str, Score]] = []
 
     def add(name: str, score: Score) -> None:
@@ -53,19 +72,28 @@ def evaluate(
         for value, score in sweep_over(thinker, questions, answers, setting, values, config):
             add(f"{setting}={value}", score)
     else:
-        add("all", score_of(thinker, questions, answers, config))
-        for rating in _groups(ratings):
-            chosen = [i for i, r in enumerate(ratings) if r == rating]
-            add(
-                f"rating {rating}",
-                score_of(thinker, [questions[i] for i in chosen], [answers[i] for i in chosen], config),
-            )
+        found = outcomes(thinker, questions, answers, config)
+        add("all", found.score())
+        for name, chosen in by_rating(ratings):
+            add(name, found.score(chosen))
     if not as_json:
         _print(rows)
     if plot is not None:
         from chorus.thought.plots import draw_sweep
 
         draw_sweep(rows, plot)
+    if record:
+        _keep(model, Path(data).name, _values("all", rows[0][1]), config)
+
+
+def _keep(model: str, data: str, values: dict[str, Any], config: ThinkConfig) -> None:
+    """Write a result into the model's config.json, under the name of the data."""
+    from chorus.thought import load_checkpoint
+
+    checkpoint = load_checkpoint(model)
+    kept = {name: values[name] for name in ("problems", "exact", "interval", "cells", "steps")}
+    asked = {"thoughts": config.thoughts, "most_steps": config.steps, "seed": config.seed}
+    dataclasses.replace(checkpoint, measured={**checkpoint.measured, data: {**kept, **asked}}).save(Path(model))
 
 
 def _sweep(text: str) -> tuple[str, list[int]]:
@@ -100,12 +128,6 @@ def _pairs(thinker: Thinker, data: str, limit: int | None) -> tuple[list[str], l
     return questions, answers, ratings
 
 
-def _groups(ratings: Sequence[Any]) -> list[Any]:
-    """Return the distinct ratings if there are 2 to 20 of them."""
-    found = {rating for rating in ratings if rating is not None}
-    return sorted(found, key=str) if 2 <= len(found) <= 20 else []
-
-
 def _values(name: str, score: Score) -> dict[str, Any]:
     low, high = score.interval
     return {
@@ -124,9 +146,20 @@ def _values(name: str, score: Score) -> dict[str, Any]:
 
 def _print(rows: Sequence[tuple[str, Score]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "problems", "exact", "95 % interval", "cells", "any thought", "majority", "steps", "GFLOP", "ms")
+    table = Table(
+        Column("", no_wrap=True),
+        "problems",
+        "exact",
+        "95 % interval",
+        "cells",
+        "any thought",
+        "majority",
+        "steps",
+        "GFLOP",
+        "ms",
+    )
     for name, score in rows:
         low, high = score.interval
         n = score.problems
@@ -134,7 +167,7 @@ def _print(rows: Sequence[tuple[str, Score]]) -> None:
             name,
             str(n),
             f"{score.accuracy:.2%}",
-            f"{low:.2%} – {high:.2%}",
+            f"{low:.1%} – {high:.1%}",
             f"{score.cells:.2%}",
             f"{score.any_thought / n:.2%}",
             f"{score.majority / n:.2%}",

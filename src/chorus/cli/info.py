@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +27,9 @@ def info(
         "parameters": sum(p.numel() for p in mind.parameters()),
         "flops_per_thought_and_step": flops_per_row(mind),
         "architecture": mind.config.to_dict(),
-        "training": dict(checkpoint.record),
+        "thinking": dataclasses.asdict(checkpoint.think),
+        "training": _without_folders(checkpoint.record),
+        "measured": dict(checkpoint.measured),
     }
     if as_json:
         typer.echo(json.dumps(values))
@@ -32,7 +37,28 @@ def info(
     for name, value in values.items():
         if not isinstance(value, dict):
             typer.echo(f"{name}: {value}")
-            continue
-        typer.echo(f"{name}:")
-        for key, part in value.items():
-            typer.echo(f"  {key}: {json.dumps(part, ensure_ascii=False) if isinstance(part, dict | list) else part}")
+        elif value:
+            typer.echo(f"{name}:")
+            for line in _lines(value):
+                typer.echo(f"  {line}")
+
+
+def _without_folders(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the files that a run kept out of its training, not where they lay on the machine that trained."""
+    settings = record.get("settings", {})
+    excluded = settings.get("bank", {}).get("exclude")
+    if not excluded:
+        return dict(record)
+    bank = {**settings["bank"], "exclude": [Path(file).name for file in excluded]}
+    return {**record, "settings": {**settings, "bank": bank}}
+
+
+def _lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line for each setting, and those of sections indented under their names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            plain = isinstance(value, str)
+            yield f"{name}: {value if plain else json.dumps(value, ensure_ascii=False)}"

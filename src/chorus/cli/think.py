@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chorus.cli.options import check_writable, thinking
 from chorus.errors import ChorusError, InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ def think(
     ] = "-",
     task: Annotated[str | None, typer.Option(help="Use the model in the box for this task: sudoku or maze.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder or a Hugging Face model id.")] = None,
-    thoughts: Annotated[int, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.")] = 16,
-    steps: Annotated[int, typer.Option("--steps", "-t", help="Most steps of thought.")] = 480,
+    thoughts: Annotated[
+        int | None, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.  [default: the model's]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", "-t", help="Most steps of thought.  [default: the model's]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
@@ -38,30 +43,33 @@ def think(
 ) -> None:
     """Think about problems in parallel and print one answer a line, in order.
 
-    A line that is no problem of the task is reported on stderr and answered with an empty line. Exit codes: 0 all
-    answers keep the task's rules, 1 some do not, 2 some lines could not be read.
+    A line that is no problem of the task is reported on stderr and answered with an empty line.
+
+    Exit codes: 0 all answers keep the task's rules and are the only ones that do, 1 some do not, 2 some lines could
+    not be read.
     """
-    from chorus.thought import ThinkConfig, Thinker
+    from chorus.thought import Thinker
     from chorus.thought.tasks import read_problems
+    from chorus.thought.thinker import ROWS
 
     if task is not None and model is not None and task != model:
         raise InputError(f"give --task {task} or --model {model}, not both: a model knows its task")
-    if trace is not None and trace.suffix not in (".json", ".jsonl", ".png", ".svg"):
-        raise InputError(f"--trace {trace}: ends in .jsonl (a recording) or in .png or .svg (a picture)")
-    config = ThinkConfig(thoughts=thoughts, steps=steps, seed=seed)
+    if trace is not None:
+        check_writable(trace, "--trace", (".png", ".svg", ".jsonl", ".json"))
     thinker = Thinker.from_pretrained(model or task or "sudoku", device)  # type: ignore[arg-type]
+    config = thinking(thinker, thoughts=thoughts, steps=steps, seed=seed)
     name = "standard input" if file == "-" else file
     job = _Job(thinker, config, name, as_json)
     one_by_one = watch or trace is not None
     try:
         with _tracing(job, watch, trace) if one_by_one else nullcontext():
-            for batch in _batches(read_problems(file), 1 if one_by_one else max(1, 512 // thoughts)):
+            for batch in _batches(read_problems(file), 1 if one_by_one else max(1, ROWS // config.thoughts)):
                 job.handle(batch)
     finally:
         job.report()
     if job.unreadable:
         raise typer.Exit(2)
-    if job.wrong:
+    if job.wrong or job.ambiguous:
         raise typer.Exit(1)
 
 
@@ -86,7 +94,7 @@ class _Job:
 
     def __init__(self, thinker: Thinker, config: ThinkConfig, name: str, as_json: bool) -> None:
         self.thinker, self.config, self.name, self.as_json = thinker, config, name, as_json
-        self.answered = self.wrong = self.unreadable = 0
+        self.answered = self.wrong = self.ambiguous = self.unreadable = 0
         self.answer_one: Any = None
 
     def handle(self, batch: list[Record]) -> None:
@@ -117,8 +125,12 @@ class _Job:
         self.answered += 1
         if answer.valid is False:
             self.wrong += 1
-            why = self.thinker.task.diagnose(record.question)
-            typer.echo(f"{self.name}, line {record.line}: the answer breaks the task's rules{why}", err=True)
+            why = {"none": ": there is no solution", "several": ": there are several solutions"}
+            said = f"the answer breaks the task's rules{why.get(answer.solutions or '', '')}"
+            typer.echo(f"{self.name}, line {record.line}: {said}", err=True)
+        elif answer.solutions == "several":
+            self.ambiguous += 1
+            typer.echo(f"{self.name}, line {record.line}: there are several solutions; this is one of them", err=True)
         if self.as_json:
             values = {
                 "question": answer.question,
@@ -131,6 +143,7 @@ class _Job:
             }
             if answer.valid is not None:
                 values["valid"] = answer.valid
+                values["solutions"] = answer.solutions
             typer.echo(json.dumps(values))
         else:
             typer.echo(answer.answer)
@@ -141,6 +154,12 @@ class _Job:
         if self.wrong:
             typer.echo(
                 f"warning: {self.wrong} of {self.answered} answers break the task's rules (valid: false)", err=True
+            )
+        if self.ambiguous:
+            typer.echo(
+                f"warning: {self.ambiguous} of {self.answered} problems have several solutions; "
+                f"one of them was given for each",
+                err=True,
             )
         if self.unreadable:
             typer.echo(f"warning: {self.unreadable} lines could not be answered", err=True)

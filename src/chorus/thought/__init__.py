@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chorus.thought.checkpoint import Checkpoint, load_checkpoint, shipped_models
     from chorus.thought.config import CompetitionConfig, MindConfig, TerminationConfig, ThinkConfig
-    from chorus.thought.evaluation import Score, evaluate, flops_per_row, sweep, wilson
+    from chorus.thought.evaluation import Outcomes, Score, evaluate, flops_per_row, outcomes, sweep, wilson
     from chorus.thought.model import Mind, Thinking
     from chorus.thought.sources import BankSource, make_bank, without
     from chorus.thought.thinker import Answer, Thinker
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "checkpoint": ("Checkpoint", "load_checkpoint", "shipped_models"),
     "config": ("CompetitionConfig", "MindConfig", "TerminationConfig", "ThinkConfig"),
-    "evaluation": ("Score", "evaluate", "flops_per_row", "sweep", "wilson"),
+    "evaluation": ("Outcomes", "Score", "evaluate", "flops_per_row", "outcomes", "sweep", "wilson"),
     "model": ("Mind", "Thinking"),
     "sources": ("BankSource", "make_bank", "without"),
     "thinker": ("Answer", "Thinker"),
@@ -38,6 +38,7 @@ __all__ = [
     "Frame",
     "Mind",
     "MindConfig",
+    "Outcomes",
     "Score",
     "TerminationConfig",
     "ThinkConfig",
@@ -50,6 +51,7 @@ __all__ = [
     "flops_per_row",
     "load_checkpoint",
     "make_bank",
+    "outcomes",
     "shipped_models",
     "sweep",
     "wilson",

@@ -1,7 +1,8 @@
 """Minds on disk: `config.json` and `model.safetensors`, which cannot carry code; written atomically.
 
-`config.json` holds the architecture, the task (with its alphabets), and the record of the training. A training run
-keeps a third file, `training.safetensors`, from which it resumes.
+`config.json` holds the architecture, the task (with its alphabets), how the mind thinks where nobody says otherwise,
+the record of the training, and what was measured. A training run keeps a third file, `training.safetensors`, from which
+it resumes.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from chorus.errors import ChorusError, InputError
-from chorus.thought.config import MindConfig
+from chorus.thought.config import MindConfig, ThinkConfig
 from chorus.thought.model import Mind
-from chorus.thought.tasks import Task, task_from_dict
+from chorus.thought.tasks import TASK_NAMES, Task, task_from_dict
 
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.safetensors"
 FORMAT = "chorus-mind-1"
@@ -36,11 +37,20 @@ class Checkpoint:
         mind: the model.
         task: alphabets, relations, and the rules where the task has any.
         record: training settings and results, as JSON-ready values.
+        settings: settings of `ThinkConfig` that suit this mind better than the defaults.
+        measured: results by name, as JSON-ready values.
     """
 
     mind: Mind
     task: Task
     record: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def think(self) -> ThinkConfig:
+        """How this mind thinks where nobody says otherwise."""
+        return ThinkConfig.from_dict(self.settings)
 
     def save(self, folder: Path) -> None:
         """Write `config.json` and `model.safetensors`; each is replaced at once or not at all.
@@ -52,7 +62,9 @@ class Checkpoint:
             "format": FORMAT,
             "task": self.task.to_dict(),
             "model": self.mind.config.to_dict(),
+            "think": dict(self.settings),
             "training": dict(self.record),
+            "measured": dict(self.measured),
         }
         write_tensors(
             folder / WEIGHTS, {name: value.cpu().contiguous() for name, value in self.mind.state_dict().items()}
@@ -94,6 +106,7 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
         task = task_from_dict(config["task"])
         settings = MindConfig.from_dict(config["model"])
         _check_fit(settings, task)
+        ThinkConfig.from_dict(config.get("think", {}))
         mind = Mind(settings)
     except (KeyError, TypeError) as error:
         raise InputError(f"{config_file}: incomplete: {error}") from None
@@ -107,7 +120,13 @@ def load_checkpoint(place: str | Path, device: torch.device | str = "cpu") -> Ch
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{weights_file}: the weights do not fit {CONFIG}: {first}") from None
-    return Checkpoint(mind=mind.to(device).eval(), task=task, record=config.get("training", {}))
+    return Checkpoint(
+        mind=mind.to(device).eval(),
+        task=task,
+        settings=config.get("think", {}),
+        record=config.get("training", {}),
+        measured=config.get("measured", {}),
+    )
 
 
 def _check_fit(config: MindConfig, task: Task) -> None:
@@ -135,6 +154,11 @@ def _locate(place: str) -> Path:
         return shipped[place]
     if place.count("/") != 1 or place.startswith((".", "/", "~")):
         names = ", ".join(shipped)
+        if place in TASK_NAMES:
+            raise InputError(
+                f"{place}: no model for this task is in the box (there are {names}); "
+                f"train one with: chorus train --task {place} --out FOLDER"
+            )
         raise InputError(
             f"{place}: no such model; give a folder, a shipped model ({names}), or an owner/name on the hub"
         )
@@ -144,7 +168,8 @@ def _locate(place: str) -> Path:
     try:
         return Path(snapshot_download(place, allow_patterns=[CONFIG, WEIGHTS]))
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise InputError(f"{place}: no such folder, and the hub did not provide it: {error}") from None
+        why = str(error).splitlines()[0]
+        raise InputError(f"{place}: no such folder, and the hub did not provide it: {why}") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

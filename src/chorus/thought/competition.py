@@ -111,7 +111,9 @@ class Competition:
         dead = failed | (viable > bar)
         survivors = (~dead).sum(1, keepdim=True)
         strongest = viable.masked_fill(dead, torch.inf).argsort(dim=1, stable=True)
-        rank = (dead[:, None] & (identity[:, None] < identity[:, :, None])).sum(-1)  # among the dead
+        by_number = identity.argsort(dim=1)
+        before = dead.gather(1, by_number).long()
+        rank = torch.empty_like(identity).scatter_(1, by_number, before.cumsum(1) - before)  # among the dead
         turn = rank % survivors.clamp_min(1)
         parent = torch.where(dead, strongest.gather(1, turn), torch.arange(slots, device=dead.device))
         again = dead & ((noise.uniform(noise.combine(key, 2), 1).squeeze(-1) < self.config.restart) | (survivors == 0))

@@ -14,6 +14,8 @@ from chorus.topology import parse
 
 T = TypeVar("T")
 
+MOST_THOUGHTS = 65_536  # per problem; a number beyond it is a slip, and would fill the memory
+
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     """Build a settings class from JSON or TOML values; an unknown or missing name raises `InputError`."""
@@ -207,7 +209,7 @@ class ThinkConfig:
     Args:
         thoughts: K, parallel thoughts per problem.
         steps: T, the budget of steps.
-        seed: the same seed gives the same answers, whatever the batch.
+        seed: the same seed gives the same answers, whatever the batch; a signed 64-bit number.
         workspace: share the winner's answer between thoughts (a mind built without slots has nothing to share).
         competition: kill, clone and mutate thoughts; None leaves K thoughts alone until the end (best of K).
         rates: (period, depth) pairs, dealt to the thoughts in turn: a thought updates every `period` steps, and then
@@ -215,7 +217,10 @@ class ThinkConfig:
         termination: stop early; None always spends the whole budget.
 
     Raises:
-        InputError: a count below 1.
+        InputError: a count below 1, too many thoughts, or a seed of more than 64 bits.
+
+    >>> ThinkConfig.from_dict({"thoughts": 4, "competition": False}).competition is None
+    True
     """
 
     thoughts: int = 16
@@ -227,9 +232,34 @@ class ThinkConfig:
     termination: TerminationConfig | None = TerminationConfig()
 
     def __post_init__(self) -> None:
-        if self.thoughts < 1:
-            raise InputError(f"thoughts must be 1 or more; got {self.thoughts}")
-        if self.steps < 1:
-            raise InputError(f"steps must be 1 or more; got {self.steps}")
+        for name in ("thoughts", "steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} must be 1 or more; got {value!r}")
+        if self.thoughts > MOST_THOUGHTS:
+            raise InputError(f"thoughts must be {MOST_THOUGHTS:,} or fewer; got {self.thoughts:,}")
+        if not isinstance(self.seed, int) or not -(2**63) <= self.seed < 2**63:
+            raise InputError(f"seed must be a signed 64-bit number; got {self.seed!r}")
         if not self.rates or any(period < 1 or depth < 1 for period, depth in self.rates):
             raise InputError(f"rates must be pairs of a period and a depth of 1 or more; got {self.rates}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read settings from JSON or TOML values; what is not named keeps its default.
+
+        `competition` and `termination` are sections of their own, or false to switch them off.
+
+        Raises:
+            InputError: an unknown name, or a value that does not fit.
+        """
+        given = dict(values)
+        for name, part in (("competition", CompetitionConfig), ("termination", TerminationConfig)):
+            if given.get(name) is False:
+                given[name] = None
+            elif isinstance(given.get(name), Mapping):
+                given[name] = from_mapping(part, given[name], f"thinking settings, {name}")
+            elif name in given:
+                raise InputError(f"thinking settings: {name} is a section, or false; got {given[name]!r}")
+        if isinstance(given.get("rates"), list):
+            given["rates"] = [tuple(pair) for pair in given["rates"]]
+        return from_mapping(cls, given, "thinking settings")

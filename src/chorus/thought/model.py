@@ -66,7 +66,7 @@ class Thinking:
         halted: why each problem stopped, a `Halt` value [B].
         answers: what every thought would have answered at the end [B, K, N].
         energies: the energy of each of those [B, K].
-        rows: rows that the processor worked on, the unit of compute.
+        rows: rows of each problem that the processor worked on, the unit of compute [B].
     """
 
     answer: Int[Tensor, "B N"]
@@ -75,7 +75,7 @@ class Thinking:
     halted: Int[Tensor, " B"]
     answers: Int[Tensor, "B K N"]
     energies: Float[Tensor, "B K"]
-    rows: int
+    rows: Int[Tensor, " B"]
 
 
 class Mind(nn.Module):
@@ -177,9 +177,9 @@ class _Run:
         self.root: ThoughtPool | None = None
         self.root_belief: Float[Tensor, "B K N V"] = torch.empty(0)
         self.heard: Float[Tensor, "B K N S C"] | None = None
-        self.rows = 0
         problems, thoughts = len(tokens), config.thoughts
         new = tokens.new_zeros
+        self.rows = new(problems)
         self.answers = new(problems, thoughts, tokens.shape[1])
         self.energies = torch.zeros(problems, thoughts, device=tokens.device)
         self.steps, self.halts = new(problems), new(problems)
@@ -220,9 +220,9 @@ class _Run:
         moving = self.rates.due(step, pool.identity) & ~pool.resting
         depth = self.rates.depth(pool.identity)
         for done in range(self.rates.deepest):
-            rows = (moving & (depth > done)).flatten().nonzero().squeeze(1)
-            pool.h = self._move(pool.h, rows)
-            self.rows += len(rows)
+            at_work = moving & (depth > done)
+            pool.h = self._move(pool.h, at_work.flatten().nonzero().squeeze(1))
+            self.rows.index_add_(0, pool.problem, at_work.sum(1))
         if not measure:
             return None
         scale = before.flatten(2).float().norm(dim=-1).clamp_min(1e-9)

@@ -23,7 +23,7 @@ from chorus.thought.tasks import PairsTask, Task, load_pairs, make_task, read_pr
 from chorus.thought.thinker import DeviceName, Thinker, pick_device, pick_dtype
 from chorus.thought.training import Report, TrainConfig, Trainer
 
-_SECTIONS = ("task", "model", "training", "bank")
+_SECTIONS = ("task", "model", "training", "bank", "think")
 # The names and types of the sections that no settings class of their own checks.
 _NAMES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "task": {
@@ -34,7 +34,15 @@ _NAMES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "shape": (list, tuple),
         "interchangeable": bool,
     },
-    "bank": {"problems": int, "seed": int, "shares": (list, tuple), "held_out": int, "exclude": (list, tuple)},
+    "bank": {
+        "problems": int,
+        "seed": int,
+        "shares": (list, tuple),
+        "openings": float,
+        "shortest": int,
+        "held_out": int,
+        "exclude": (list, tuple),
+    },
 }
 
 
@@ -48,8 +56,10 @@ class RunSettings:
         model: settings of `MindConfig` that differ from what the task suggests.
         training: settings of `TrainConfig`.
         bank: `problems` to generate and their `seed`; for 9×9 Sudokus the `shares` of kinds of puzzles (see
-            `training_bank`); `held_out` pairs kept back to measure on; files of problems to `exclude` from training,
-            symmetric copies included.
+            `training_bank`); for mazes their `openings` and `shortest` path (see `maze_generator.generate`);
+            `held_out` pairs kept back to measure on; files of problems to `exclude` from training, symmetric copies
+            included.
+        think: settings of `ThinkConfig` that suit this mind; they are kept with the model.
 
     Raises:
         InputError: an unknown name in a section, or a value of another type.
@@ -59,6 +69,7 @@ class RunSettings:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     bank: Mapping[str, Any] = field(default_factory=dict)
+    think: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for section in _SECTIONS:
@@ -72,6 +83,7 @@ class RunSettings:
                     raise InputError(f"[{section}]: {name} cannot be {value!r}")
                 if isinstance(value, int) and value < 0:
                     raise InputError(f"[{section}]: {name} must be 0 or more; got {value}")
+        ThinkConfig.from_dict(self.think)
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
@@ -194,7 +206,8 @@ class TrainingRun:
             order = np.random.default_rng(self.settings.bank.get("seed", 0)).permutation(len(pairs.questions))
             return pairs.questions[order], pairs.answers[order]
         bank = self.settings.bank
-        return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0), bank.get("shares"))
+        special = {name: bank[name] for name in ("shares", "openings", "shortest") if name in bank}
+        return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0), **special)
 
     @property
     def leads(self) -> bool:
@@ -271,7 +284,7 @@ class TrainingRun:
                 "interval": [round(low, 4), round(high, 4)],
                 "cells": round(score.cells, 4),
             }
-        return Checkpoint(mind=self.trainer.averaged(), task=self.task, record=record)
+        return Checkpoint(mind=self.trainer.averaged(), task=self.task, settings=self.settings.think, record=record)
 
     def save(self, score: Score | None = None) -> None:
         """Write the model and then the state to resume from, so that such a state always has a model beside it."""
@@ -279,13 +292,13 @@ class TrainingRun:
             self.checkpoint(score).save(self.out)
             write_tensors(self.out / TRAINING, self.trainer.state())
 
-    def measure(self, config: ThinkConfig | None = None) -> Score | None:
+    def measure(self) -> Score | None:
         """Evaluate the averaged weights on the pairs held out, and save the result with the model."""
         if not self.leads or not self.test:
             return None
         thinker = Thinker(self.checkpoint(), self.trainer.dtype)
         questions, answers = zip(*self.test, strict=True)
-        score = evaluate(thinker, questions, answers, config)
+        score = evaluate(thinker, questions, answers)
         self.save(score)
         return score
 

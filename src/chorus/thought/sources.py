@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,28 +11,32 @@ from jaxtyping import Int
 from torch import Tensor
 
 from chorus.errors import InputError
-from chorus.thought.tasks import Task
+from chorus.thought.tasks import MazeTask, Task
 from chorus.thought.tasks.sudoku import SudokuTask
 from chorus.thought.tasks.task import Indices
 
 
-def make_bank(task: Task, problems: int, seed: int, shares: Sequence[float] | None = None) -> tuple[Indices, Indices]:
+def make_bank(task: Task, problems: int, seed: int, **special: Any) -> tuple[Indices, Indices]:
     """Generate questions and answers to train on, uint8 [problems, N] twice.
 
     For a 9×9 Sudoku this is a mix of 17 to 36 givens, rich in hard minimal puzzles, and `shares` (see `training_bank`)
-    may say another mix; other tasks use their generator.
+    may say another mix. Other tasks use their generator; that of mazes takes `openings` and `shortest`.
 
     Raises:
-        InputError: shares for another task, or shares that are none.
+        InputError: something special for another task, or shares that are none.
     """
-    if isinstance(task, SudokuTask) and task.box == (3, 3):
+    nine = isinstance(task, SudokuTask) and task.box == (3, 3)
+    known = ("shares",) if nine else ("openings", "shortest") if isinstance(task, MazeTask) else ()
+    for name in special:
+        if name not in known:
+            whose = "9×9 Sudokus" if name == "shares" else "mazes"
+            raise InputError(f"[bank]: {name} is for {whose}, not for {task.name}")
+    if nine:
         from chorus.thought.tasks.sudoku_bank import SHARES, training_bank
 
-        questions, answers = training_bank(problems, seed, shares=SHARES if shares is None else shares)
+        questions, answers = training_bank(problems, seed, shares=special.get("shares", SHARES))
         return questions, answers - 1
-    if shares is not None:
-        raise InputError(f"[bank]: shares are for 9×9 Sudokus; {task.name} has one kind of problems")
-    return task.generate(problems, seed)
+    return task.generate(problems, seed, **special)
 
 
 def without(task: Task, questions: Indices, answers: Indices, excluded: Sequence[str]) -> tuple[Indices, Indices]:

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chorus.errors import InputError
+from chorus.errors import ChorusError, InputError
 from chorus.thought.checkpoint import Checkpoint, load_checkpoint
 from chorus.thought.competition import Round
 from chorus.thought.config import ThinkConfig
-from chorus.thought.model import Look, Observer
+from chorus.thought.model import Look, Observer, Thinking
 from chorus.thought.pool import ThoughtPool
 from chorus.thought.tasks import Task
+from chorus.thought.tasks.task import Solutions
 from chorus.thought.termination import Halt
 from chorus.thought.trace import Event, Frame, Trace
 
@@ -40,6 +41,7 @@ class Answer:
         seconds: wall time of its batch, divided by the batch's problems.
         halted_by: "confidence", "agreement", "fixed_point" or "budget".
         valid: whether the answer keeps the task's own rules; None for a task that cannot be checked.
+        solutions: "none", "one" or "several": how many answers to the question keep these rules; None as above.
     """
 
     question: str
@@ -50,6 +52,7 @@ class Answer:
     seconds: float
     halted_by: str
     valid: bool | None
+    solutions: Solutions | None
 
 
 def pick_device(name: DeviceName = "auto") -> torch.device:
@@ -93,7 +96,7 @@ class Thinker:
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> None:
         self.mind = checkpoint.mind
         self.task: Task = checkpoint.task
-        self.record = checkpoint.record
+        self.config = checkpoint.think
         self.dtype = dtype or pick_dtype(self.mind.device)
 
     @classmethod
@@ -109,14 +112,19 @@ class Thinker:
     def answer(self, questions: Sequence[str], config: ThinkConfig | None = None) -> list[Answer]:
         """Think about questions in one batch and return their answers in order.
 
+        Args:
+            questions: as the task writes them.
+            config: how to think; by default `self.config`, what the model was saved with.
+
         Raises:
             InputError: a question that does not fit the task.
+            ChorusError: so many thoughts do not fit into memory.
         """
-        return self._answer(questions, config or ThinkConfig(), None)
+        return self._answer(questions, config or self.config, None)
 
     def stream(self, questions: Iterable[str], config: ThinkConfig | None = None) -> Iterator[Answer]:
         """Answer any number of questions in order, batch by batch, in constant memory."""
-        config = config or ThinkConfig()
+        config = config or self.config
         waiting = iter(questions)
         while batch := list(islice(waiting, max(1, ROWS // config.thoughts))):
             yield from self._answer(batch, config, None)
@@ -131,7 +139,7 @@ class Thinker:
             config: how to think.
             watch: called with the trace so far after every look.
         """
-        config = config or ThinkConfig()
+        config = config or self.config
         trace = Trace(
             question=self.task.normalize(question), task=self.task.name, shape=self.task.shape or (1, self.task.cells)
         )
@@ -140,10 +148,26 @@ class Thinker:
         trace.answer, trace.halted_by, trace.steps = answer.answer, answer.halted_by, answer.steps
         return answer, trace
 
+    def think(self, tokens: Tensor, config: ThinkConfig, observe: Observer | None = None) -> Thinking:
+        """Think about encoded questions int64 [B, N]; see `Mind.think`.
+
+        Raises:
+            ChorusError: so many thoughts do not fit into memory.
+        """
+        try:
+            return self.mind.think(tokens, config, dtype=self.dtype, observe=observe)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            raise ChorusError(
+                f"{config.thoughts:,} thoughts about {len(tokens)} problems at once do not fit into memory; "
+                f"ask for fewer thoughts"
+            ) from None
+
     def _answer(self, questions: Sequence[str], config: ThinkConfig, observe: Observer | None) -> list[Answer]:
         began = time.perf_counter()
         tokens = self.tokens(questions)
-        thinking = self.mind.think(tokens, config, dtype=self.dtype, observe=observe)
+        thinking = self.think(tokens, config, observe)
         texts = [self.task.decode(row) for row in thinking.answer.cpu().numpy()]
         seconds = (time.perf_counter() - began) / len(questions)
         return [
@@ -156,6 +180,7 @@ class Thinker:
                 seconds=seconds,
                 halted_by=Halt(halt).name.lower(),
                 valid=self.task.check(question, text),
+                solutions=self.task.solutions(question),
             )
             for question, text, energy, steps, halt in zip(
                 questions,

@@ -92,6 +92,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"training: {name} must be a whole number of {least} or more; got {value!r}")
+            if value >= 2**63:
+                raise InputError(f"training: {name} must be a number of 63 bits or fewer; got {value}")
         for name, (fits, wanted) in _MEASURES.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not fits(value):
@@ -197,7 +199,7 @@ class Trainer:
     ) -> None:
         self.mind, self.source, self.config, self.dtype, self.accelerator = mind, source, config, dtype, accelerator
         rank = accelerator.process_index if accelerator else 0
-        self.generator = torch.Generator().manual_seed(config.seed * 1_000_003 + rank)
+        self.generator = torch.Generator().manual_seed((config.seed * 1_000_003 + rank) % 2**63)
         for name, weight in mind.named_parameters():
             weight.requires_grad_(name.startswith(config.only))
         trained = [weight for weight in mind.parameters() if weight.requires_grad]

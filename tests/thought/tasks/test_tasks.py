@@ -192,7 +192,6 @@ def test_load_pairs(write):
     path = write(f"source,question,answer,rating\na,{QUESTION},{ANSWER},7\nb,{QUESTION},{ANSWER},\n")
     pairs = load_pairs(task, path)
     assert pairs.questions.shape == pairs.answers.shape == (2, 81)
-    assert pairs.ratings == [7.0, None]
     with pytest.raises(InputError, match=r"data\.csv, line 3: the answer has 2 characters; sudoku has 81"):
         load_pairs(task, write(f"question,answer\n{QUESTION},{ANSWER}\n{QUESTION},12\n"))
 

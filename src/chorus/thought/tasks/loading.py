@@ -18,11 +18,10 @@ TASK_NAMES = (*BOXES, "maze")
 
 
 class Pairs(NamedTuple):
-    """Questions and answers as indices uint8 [m, cells], and each one's rating, if the file has any."""
+    """Questions and answers as indices uint8 [m, cells]."""
 
     questions: Indices
     answers: Indices
-    ratings: list[float | str | None]
 
 
 def make_task(name: str, *, size: int | None = None) -> Task:
@@ -69,7 +68,7 @@ def load_pairs(task: Task, data: str | Path) -> Pairs:
         InputError: a line that is not a pair of the task, with file and line.
 
     """
-    questions, answers, ratings = [], [], []
+    questions, answers = [], []
     for record in read_problems(data):
         try:
             if record.error is not None:
@@ -80,5 +79,4 @@ def load_pairs(task: Task, data: str | Path) -> Pairs:
             answers.append(task.encode_answer(record.answer))
         except InputError as error:
             raise InputError(f"{data}, line {record.line}: {error}") from None
-        ratings.append(record.rating)
-    return Pairs(np.stack(questions), np.stack(answers), ratings)
+    return Pairs(np.stack(questions), np.stack(answers))

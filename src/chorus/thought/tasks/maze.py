@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from chorus.errors import InputError
-from chorus.thought.tasks.task import Indices, Task
+from chorus.thought.tasks.task import Indices, Solutions, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +40,29 @@ class MazeTask(Task):
         for mark, what in (("S", "start S"), ("G", "goal G")):
             if text.count(mark) != 1:
                 return f"a maze has exactly one {what}; this one has {text.count(mark)}"
-        return "no path leads from S to G" if self._steps(text) is None else None
+        return "no path leads from S to G" if self._shortest(text) is None else None
 
     def check(self, question: str, answer: str) -> bool:
         """Whether an answer keeps the maze and marks one shortest path from S to G, and nothing else."""
         asked, answered = self.normalize(question), self.normalize(answer)
         if len(asked) != self.cells or answered.replace("o", ".") != asked or self.defect(asked) is not None:
             return False
-        shortest = self._steps(asked)
+        shortest = self._shortest(asked)
         # As many marks as a shortest path has cells, and a way over marks alone: then the marks are that way.
-        over_marks = self._steps(answered.replace(".", "#"))
-        return shortest is not None and over_marks == shortest and answered.count("o") == shortest - 1
+        over_marks = self._shortest(answered.replace(".", "#"))
+        if shortest is None or over_marks is None:
+            return False
+        return over_marks[0] == shortest[0] and answered.count("o") == shortest[0] - 1
+
+    def solutions(self, question: str) -> Solutions:
+        """Say whether no path leads from start to goal, one shortest path does, or several equally short ones do.
+
+        >>> maze(5).solutions("######S..##...##..G######")
+        'several'
+        """
+        text = self.normalize(question)
+        shortest = None if self.defect(text) else self._shortest(text)
+        return "none" if shortest is None else "one" if shortest[1] == 1 else "several"
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> tuple[Indices, Indices]:
         """Make n mazes with one shortest path each; options as of `maze_generator.generate`."""
@@ -81,22 +93,28 @@ class MazeTask(Task):
         grid = np.arange(self.cells).reshape(self.size, self.size)
         return np.stack([np.rot90(g, k).ravel() for g in (grid, grid.T) for k in range(4)])
 
-    def _steps(self, text: str) -> int | None:
-        """Count the steps of a shortest path from S to G over all that is not wall; None when there is none."""
+    def _shortest(self, text: str) -> tuple[int, int] | None:
+        """Give the steps of a shortest path from S to G over all that is not wall, and how many such paths there are.
+
+        None when there is none.
+        """
         start, goal = text.index("S"), text.index("G")
-        distance = {start: 0}
+        distance, paths = {start: 0}, {start: 1}
         queue = deque([start])
         while queue:
             cell = queue.popleft()
             if cell == goal:
-                return distance[cell]
+                return distance[cell], paths[cell]
             row, column = divmod(cell, self.size)
             for y, x in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
                 other = y * self.size + x
-                inside = 0 <= y < self.size and 0 <= x < self.size
-                if inside and text[other] != "#" and other not in distance:
-                    distance[other] = distance[cell] + 1
+                if not (0 <= y < self.size and 0 <= x < self.size) or text[other] == "#":
+                    continue
+                if other not in distance:
+                    distance[other], paths[other] = distance[cell] + 1, 0
                     queue.append(other)
+                if distance[other] == distance[cell] + 1:
+                    paths[other] += paths[cell]
         return None
 
 

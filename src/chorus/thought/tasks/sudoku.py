@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from chorus.errors import InputError
-from chorus.thought.tasks.task import Indices, Task
+from chorus.thought.tasks.task import Indices, Solutions, Task
 
 BOXES = {"sudoku": (3, 3), "sudoku4": (2, 2), "sudoku6": (2, 3)}  # rows and columns of a box
 _DEFAULT_GIVENS = {"sudoku": (24, 36), "sudoku4": (4, 8), "sudoku6": (9, 18)}
@@ -66,17 +66,17 @@ class SudokuTask(Task):
         """Give the one solution, by search; InputError where there is none or several."""
         from chorus.thought.tasks.sudoku_solver import solve
 
-        solutions = self.count_solutions(question)
-        if solutions != 1:
-            raise InputError(f"this puzzle has {'no solution' if solutions == 0 else 'several solutions'}")
+        solutions = self.solutions(question)
+        if solutions != "one":
+            raise InputError(f"this puzzle has {'no solution' if solutions == 'none' else 'several solutions'}")
         solution = solve(self.encode(question), self.box)
         assert solution is not None
         return self.decode(solution - 1)
 
-    def diagnose(self, question: str) -> str:
-        """Tell a puzzle without a solution, or with several, from one that was too hard."""
-        solutions = self.count_solutions(question)
-        return (": the puzzle has no solution", "", ": the puzzle has several solutions")[solutions]
+    def solutions(self, question: str) -> Solutions:
+        """Say whether a puzzle has no solution, one, or several."""
+        kinds: tuple[Solutions, ...] = ("none", "one", "several")
+        return kinds[self.count_solutions(question)]
 
     def check(self, question: str, answer: str) -> bool:
         """Whether an answer keeps the givens and has each digit once in every row, column and box."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chorus.errors import InputError
 
 Indices = NDArray[np.uint8]
+Solutions = Literal["none", "one", "several"]
 
 _CHUNK = 1000  # puzzles made at once when they are streamed
 
@@ -91,9 +92,9 @@ class Task:
         """
         raise InputError(f"no answer; measuring on {self.name} needs one beside every question")
 
-    def diagnose(self, question: str) -> str:
-        """Say what may be wrong with a question that was not answered validly, to append to a message; or nothing."""
-        return ""
+    def solutions(self, question: str) -> Solutions | None:
+        """Say how many answers are right by the rules alone; None for a task that has no rules to check."""
+        return None
 
     def generate(self, n: int, seed: int = 0, **options: Any) -> tuple[Indices, Indices]:
         """Make n questions and answers as indices, uint8 [n, cells] twice."""

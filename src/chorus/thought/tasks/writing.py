@@ -28,7 +28,7 @@ def parse_range(text: str) -> tuple[int, int]:
 def write_pairs(pairs: Iterable[tuple[str, str]], out: Path | None) -> None:
     """Write pairs as CSV to a file, or to standard output for None.
 
-    A file appears under its name only when it is complete.
+    A file appears under its name only when it is complete. What is no file (a pipe, a device) is written to as it is.
 
     Raises:
         InputError: the file cannot be made there.
@@ -43,7 +43,8 @@ def write_pairs(pairs: Iterable[tuple[str, str]], out: Path | None) -> None:
         except OSError as error:
             raise ChorusError(f"standard output: writing failed: {error.strerror}") from None
         return
-    part = out.with_name(out.name + ".part")
+    plain = out.is_file() or not out.exists()
+    part = out.with_name(out.name + ".part") if plain else out
     try:
         stream = part.open("w", encoding="utf-8", newline="")
     except OSError as error:
@@ -51,11 +52,13 @@ def write_pairs(pairs: Iterable[tuple[str, str]], out: Path | None) -> None:
     try:
         with stream:
             _write(pairs, stream)
-        os.replace(part, out)
+        if plain:
+            os.replace(part, out)
     except OSError as error:
         raise ChorusError(f"{out}: writing failed: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if plain:
+            part.unlink(missing_ok=True)
 
 
 def _write(pairs: Iterable[tuple[str, str]], stream: TextIO) -> None:
