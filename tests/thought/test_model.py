@@ -91,7 +91,7 @@ def test_one_step_one_thought_and_no_problem(mind):
     one = mind.think(sudoku4_questions(1), ThinkConfig(thoughts=1, steps=1))
     assert (one.answers.shape, one.steps.tolist(), one.rows.tolist()) == ((1, 1, 16), [1], [1])
     none = mind.think(torch.zeros(0, 16, dtype=torch.int64), ThinkConfig(thoughts=2, steps=3))
-    assert (none.answer.shape, none.rows.tolist()) == ((0, 16), 0)
+    assert (none.answer.shape, none.rows.tolist()) == ((0, 16), [])
 
 
 def test_half_precision_states(mind):
