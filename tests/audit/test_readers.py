@@ -135,7 +135,7 @@ BAD = [
     ("json", '[1, 2]', ":1:", "not JSON"),
     ("json", '{"knots": []}', "", "unknown key"),
     ("json", '{"nodes": [1, 2], "edges": [],\n"sources": [7]}', ":2:", "'7'"),
-    ("json", '{"nodes": [1, 2], "edges": [],\n"resources": [{"name": "r", "users": [3]}]}', ":2:", "resource names '3'"),
+    ("json", '{"nodes": [1, 2], "edges": [],\n"resources": [{"name": "r", "users": [3]}]}', ":2:", "resource names"),
     ("json", '{"nodes": [1, 2], "edges": [],\n"activity": [[1, 2, 3]]}', ":2:", "3 columns"),
     ("json", '{"nodes": [1, 2], "edges": [],\n"activity": [[1, -2]]}', ":2:", "negative"),
     ("json", '{"nodes": [{"id": 1, "load": {"state": -1}}, 2]}', ":1:", "at least 0"),
