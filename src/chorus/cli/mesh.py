@@ -98,6 +98,14 @@ def node(config: ConfigOption) -> None:
 
 
 @app.command()
+def serve(config: ConfigOption) -> None:
+    """Run a node, and answer OpenAI's clients before it, as [server] of its configuration says."""
+    from chorus.mesh.assemble import run_behind_a_door
+
+    run_behind_a_door(config)
+
+
+@app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
     config: ConfigOption,

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from chorus.mesh.artifacts import Artifacts
@@ -42,14 +43,21 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
     return Runtime(node, journal, log, bus, member, Artifacts(config.artifacts_path))
 
 
-async def serve(config: Config, ready: Callable[[Runtime], None] | None = None) -> None:
-    """Run a node until it is told to stop (SIGINT, SIGTERM); raises `ChorusError` when it has to stop by itself."""
+async def serve(
+    config: Config,
+    ready: Callable[[Runtime], None] | None = None,
+    beside: Callable[[Runtime], AbstractAsyncContextManager[None]] | None = None,
+) -> None:
+    """Run a node until it is told to stop (SIGINT, SIGTERM); raises `ChorusError` when it has to stop by itself.
+
+    `ready` is called once it can be reached; `beside` is entered before, and left when the node stops.
+    """
     runtime = assemble(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, runtime.stop)
     control = ControlServer(runtime, config.control_path, config.node.name, config.names())
-    async with control.serving():
+    async with control.serving(), beside(runtime) if beside is not None else nullcontext():
         if ready is not None:
             ready(runtime)
         await runtime.run()
@@ -63,3 +71,18 @@ def run(path: Path) -> None:
         print(f"{config.node.name} is running in the mesh {config.genesis.hash.hex()[:16]}", flush=True)
 
     asyncio.run(serve(config, ready))
+
+
+def run_behind_a_door(path: Path) -> None:
+    """Run a node with its HTTP door in this process; what `chorus mesh serve` does."""
+    from chorus.mesh.server import Door
+
+    config = load(path)
+    door = Door(config)
+
+    def ready(_: Runtime) -> None:
+        print(f"{config.node.name} serves the mesh {config.genesis.hash.hex()[:16]} at {door.url}/v1", flush=True)
+        if door.made_token:
+            print(f"token for this run: {door.token}", flush=True)
+
+    asyncio.run(serve(config, ready, door.open))

@@ -79,12 +79,27 @@ class LimitsTable(_Strict, frozen=True, kw_only=True):
     rate: Annotated[float, Meta(gt=0)] = Limits.rate
 
 
+class ServerTable(_Strict, frozen=True, kw_only=True):
+    """`[server]`: the HTTP door of `chorus mesh serve`; times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    token_file: str = ""  # the bearer token stands in this file,
+    token_env: str = ""  # or in this environment variable
+    certificate: str = ""  # PEM; with `private_key` the door speaks TLS
+    private_key: str = ""
+    streams: Annotated[int, Meta(ge=1, le=256)] = 256  # answers written at a time; a node opens 256 rounds at most
+    patience: Annotated[float, Meta(gt=0, le=86400)] = 60.0  # how long members wait for one another
+    stall: Annotated[float, Meta(gt=0)] = 30.0  # in which a client must take what is written to it
+
+
 class _File(_Strict, frozen=True, kw_only=True):
     node: NodeTable
     mesh: MeshTable
     member: dict[str, Any]
     limits: LimitsTable = LimitsTable()
     tls: TlsTable | None = None
+    server: ServerTable = ServerTable()
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,7 @@ class Config:
     mesh: MeshTable
     member: dict[str, Any]
     limits: LimitsTable
+    server: ServerTable
     tls: TlsTable | None = None
 
     @property
@@ -190,7 +206,7 @@ def load(path: Path) -> Config:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
         raise InputError(_place(path, text, str(error))) from error
-    config = Config(path, text, file.node, file.mesh, file.member, file.limits, file.tls)
+    config = Config(path, text, file.node, file.mesh, file.member, file.limits, file.server, file.tls)
     genesis = config.genesis.hash
     if genesis.hex() != config.mesh.genesis.lower():
         raise InputError(
