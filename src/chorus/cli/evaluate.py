@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chorus.cli.options import check_writable, thinking
+from chorus.cli.options import Device, Seed, Steps, Thoughts, check_writable, thinking
 from chorus.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model folder, the name of a model in the box, or a hub id.")],
     data: Annotated[str, typer.Argument(help="Pairs: CSV or JSONL with question and answer; Sudokus need no answer.")],
-    thoughts: Annotated[
-        int | None, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.  [default: the model's]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", "-t", help="Most steps of thought.  [default: the model's]")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
+    thoughts: Thoughts = None,
+    steps: Steps = None,
+    seed: Seed = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many problems.")] = None,
     competition: Annotated[
         bool | None,
@@ -37,7 +33,7 @@ def evaluate(
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="thoughts=1,4,16,64 or steps=16,32,64: one row for each.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the sweep's accuracy against compute (.png or .svg).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     record: Annotated[
         bool, typer.Option("--record", help="Keep the result in the model's folder, for `chorus info` to print.")
     ] = False,

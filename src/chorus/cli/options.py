@@ -1,16 +1,25 @@
-"""What several commands check or read alike."""
+"""What several commands take, check or read alike."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from chorus.errors import InputError
 
 if TYPE_CHECKING:
     from chorus.thought import ThinkConfig, Thinker
+
+Thoughts = Annotated[
+    int | None, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.  [default: the model's]")
+]
+Steps = Annotated[int | None, typer.Option("--steps", "-t", help="Most steps of thought.  [default: the model's]")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same answers.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 PICTURES = (".png", ".svg")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chorus.cli.options import check_writable, thinking
+from chorus.cli.options import Device, Seed, Steps, Thoughts, check_writable, thinking
 from chorus.errors import ChorusError, InputError
 
 if TYPE_CHECKING:
@@ -25,14 +25,10 @@ def think(
     ] = "-",
     task: Annotated[str | None, typer.Option(help="Use the model in the box for this task: sudoku or maze.")] = None,
     model: Annotated[str | None, typer.Option(help="A model folder or a Hugging Face model id.")] = None,
-    thoughts: Annotated[
-        int | None, typer.Option("--thoughts", "-k", help="Thoughts in parallel per problem.  [default: the model's]")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", "-t", help="Most steps of thought.  [default: the model's]")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    thoughts: Thoughts = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show the thoughts at work, one problem after the other.")

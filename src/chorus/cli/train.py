@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chorus.cli.options import Device
 from chorus.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def train(
     exclude: Annotated[
         list[Path] | None, typer.Option(help="Problems never to train on, nor on symmetric copies of them.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
 ) -> None:
     """Train a mind. Ctrl-C saves and stops; --resume goes on, with the settings the run began with.

@@ -62,7 +62,7 @@ def flow(
     """One step in which no message, however strong, carries a vector past what it points at.
 
     The exact solution of ẋ = P_x(m) for a constant m, then the turn by Ω: with τ = |m|dt, u = m/|m| and c = ⟨x, u⟩,
-    x′ ∝ x·sech τ + (tanh τ + c(1 − sech τ))·u. τ counts at most 6, where the angle left is a 200th of a right angle's.
+    x′ ∝ x·sech τ + (tanh τ + c(1 − sech τ))·u. τ counts at most 6, where a right angle has shrunk to 0.005 rad.
 
     Args:
         x: unit vectors.
