@@ -13,7 +13,7 @@ from chorus.mesh.artifacts import Artifacts
 from chorus.mesh.config import Config, check_reach, load
 from chorus.mesh.control import ControlServer
 from chorus.mesh.core import Node
-from chorus.mesh.engines import open_bus, open_log
+from chorus.mesh.engines import open_bus, open_log, open_tracing
 from chorus.mesh.fold import Fold
 from chorus.mesh.journal import Journal
 from chorus.mesh.member import Member
@@ -30,6 +30,7 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
     readers = config.readers()
     check_reach(readers, genesis.members, f"{config.place('mesh', 'topology')}: mesh.topology")
     member = member or config.make_member()
+    tracing = open_tracing(config)
     journal = Journal(config.at(config.node.journal), genesis.hash, key.public)
     log, bus = open_log(config), open_bus(config)
     node = Node(
@@ -40,7 +41,7 @@ def assemble(config: Config, member: Member | None = None) -> Runtime:
         readers=readers,
         limits=config.node_limits(),
     )
-    return Runtime(node, journal, log, bus, member, Artifacts(config.artifacts_path))
+    return Runtime(node, journal, log, bus, member, Artifacts(config.artifacts_path), tracing)
 
 
 async def serve(

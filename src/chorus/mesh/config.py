@@ -93,12 +93,19 @@ class ServerTable(_Strict, frozen=True, kw_only=True):
     stall: Annotated[float, Meta(gt=0)] = 30.0  # in which a client must take what is written to it
 
 
+class TracingTable(_Strict, frozen=True, kw_only=True):
+    """`[tracing]`: with this table, spans go to an OpenTelemetry collector over OTLP/HTTP."""
+
+    endpoint: Annotated[str, Meta(pattern="^(https?://[^/]+.*)?$")] = ""  # without, as OTEL_EXPORTER_OTLP_ENDPOINT says
+
+
 class _File(_Strict, frozen=True, kw_only=True):
     node: NodeTable
     mesh: MeshTable
     member: dict[str, Any]
     limits: LimitsTable = LimitsTable()
     tls: TlsTable | None = None
+    tracing: TracingTable | None = None
     server: ServerTable = ServerTable()
 
 
@@ -114,6 +121,7 @@ class Config:
     limits: LimitsTable
     server: ServerTable
     tls: TlsTable | None = None
+    tracing: TracingTable | None = None
 
     @property
     def genesis(self) -> Genesis:
@@ -206,7 +214,7 @@ def load(path: Path) -> Config:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
         raise InputError(_place(path, text, str(error))) from error
-    config = Config(path, text, file.node, file.mesh, file.member, file.limits, file.server, file.tls)
+    config = Config(path, text, file.node, file.mesh, file.member, file.limits, file.server, file.tls, file.tracing)
     genesis = config.genesis.hash
     if genesis.hex() != config.mesh.genesis.lower():
         raise InputError(

@@ -257,13 +257,13 @@ class Node:
         self.deliberation.hear(own, entry, self._now)
         return own
 
-    def begin(self, key: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
+    def begin(self, key: bytes, round_: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
         """Journal the intent of a call, then make it; not while the disk refuses."""
         if self.scribe.trouble:
             return
         self.deliberation.calls[key] = None
         self.deliberation.running.add(key)
-        self._stage([Write("call", key, b"")], [Call(key, question, answer, seed, budget)])
+        self._stage([Write("call", key, b"")], [Call(key, round_, question, answer, seed, budget)])
 
     def stop(self, key: bytes, why: Failure) -> None:
         """Give a call up; the failure reaches the journal with the next transaction."""

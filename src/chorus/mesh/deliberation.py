@@ -49,7 +49,7 @@ class Voice(Protocol):
     def speak(self, payload: AnyPayload, because: tuple[bytes, ...] = ()) -> bytes:
         """Make an entry, journal it, send it."""
 
-    def begin(self, key: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
+    def begin(self, key: bytes, round_: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
         """Journal the intent of a call, then make it."""
 
     def stop(self, key: bytes, why: Failure) -> None:
@@ -186,7 +186,7 @@ class Deliberation:
 
     def _begin(self, key: bytes, local: Local, answer: str | None) -> None:
         seed = int.from_bytes(sha256(self._me + key).digest()[:7], "big")
-        self._voice.begin(key, local.question, answer, seed, local.budget)
+        self._voice.begin(key, local.id, local.question, answer, seed, local.budget)
 
     def _outcome(self, key: bytes, late: bool) -> Outcome | None:
         """Return what a call brought; None while it runs, or waits with time left."""

@@ -49,6 +49,7 @@ class Call:
     """Let the member think; then report `finished`. `answer` is None for a proposal, else what is to be judged."""
 
     key: bytes
+    round: bytes
     question: str
     answer: str | None
     seed: int

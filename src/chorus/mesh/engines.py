@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from chorus.errors import InputError
 from chorus.mesh.bus import Bus, SocketBus
@@ -12,7 +13,10 @@ from chorus.mesh.log import LogUnavailableError, OrderedLog, SqliteLog
 from chorus.mesh.tls import Credentials
 from chorus.mesh.verification import read_log
 
-_MISSING = "needs packages that are not installed ({}); pip install 'the-chorus[net]'"
+if TYPE_CHECKING:
+    from chorus.mesh.tracing import Tracing
+
+_MISSING = "needs packages that are not installed ({}); pip install 'the-chorus[{}]'"
 _PAGE = 1024  # records in one reading of a whole log
 
 
@@ -24,7 +28,7 @@ def open_log(config: Config) -> OrderedLog:
     try:
         from chorus.mesh.etcd_log import EtcdLog
     except ImportError as error:
-        raise InputError(f"{config.path}: mesh.log: etcd " + _MISSING.format(error.name)) from error
+        raise InputError(f"{config.path}: mesh.log: etcd " + _MISSING.format(error.name, "net")) from error
     return EtcdLog([part.strip() for part in place.split(",")], config.genesis.hash, credentials(config))
 
 
@@ -36,8 +40,22 @@ def open_bus(config: Config) -> Bus:
     try:
         from chorus.mesh.zenoh_bus import ZenohBus
     except ImportError as error:
-        raise InputError(f"{config.path}: mesh.bus: zenoh " + _MISSING.format(error.name)) from error
+        raise InputError(f"{config.path}: mesh.bus: zenoh " + _MISSING.format(error.name, "net")) from error
     return ZenohBus(place, config.mesh.peers, config.genesis.hash, credentials(config))
+
+
+def open_tracing(config: Config) -> Tracing | None:
+    """Return where spans go, if `[tracing]` is there; raises `InputError` when the extra `otel` is missing."""
+    if config.tracing is None:
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        from chorus.mesh.tracing import Tracing
+    except ImportError as error:
+        raise InputError(f"{config.path}: [tracing] " + _MISSING.format(error.name, "otel")) from error
+    endpoint = config.tracing.endpoint.rstrip("/")
+    return Tracing(config.node.name, OTLPSpanExporter(f"{endpoint}/v1/traces" if endpoint else None))
 
 
 def credentials(config: Config) -> Credentials | None:

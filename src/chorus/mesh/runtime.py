@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chorus.errors import ChorusError
 from chorus.mesh.artifacts import Artifacts
@@ -45,6 +45,9 @@ from chorus.mesh.member import (
     decode_outcome,
     encode_outcome,
 )
+
+if TYPE_CHECKING:
+    from chorus.mesh.tracing import Tracing
 
 READ_LIMIT = 512  # records in one reading
 _FEED = 10_000  # events kept for a watcher that is behind
@@ -81,6 +84,7 @@ class Runtime:
         node: the core, freshly made from what `journal` recovered.
         journal, log, bus, member: what its effects are carried out on.
         artifacts: where this node keeps artifacts; without it there are none here.
+        tracing: told of what happens, for OpenTelemetry.
 
     """
 
@@ -92,6 +96,7 @@ class Runtime:
         bus: Bus,
         member: Member,
         artifacts: Artifacts | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.node = node
         self.journal = journal
@@ -99,6 +104,7 @@ class Runtime:
         self.bus = bus
         self.member = member
         self.artifacts = artifacts
+        self._tracing = tracing
         self.feeds: set[Feed] = set()
         self._disk = ThreadPoolExecutor(1, "journal")
         self._fetching: dict[bytes, asyncio.Future[bytes | None]] = {}
@@ -181,6 +187,8 @@ class Runtime:
 
     def _carry_out(self) -> None:
         for effect in self.node.take_effects():
+            if self._tracing is not None:
+                self._tracing.effect(effect, self.node.fold)
             if isinstance(effect, Broadcast):
                 self.bus.send(effect.data)
             elif isinstance(effect, Persist):
@@ -216,7 +224,10 @@ class Runtime:
 
     async def _append(self, append: Append) -> None:
         outcome = await self.log.append(append.records)
-        self.node.appended(time.monotonic(), outcome.reason if isinstance(outcome, Unknown) else "")
+        unknown = outcome.reason if isinstance(outcome, Unknown) else ""
+        if self._tracing is not None:
+            self._tracing.appended(unknown)
+        self.node.appended(time.monotonic(), unknown)
         self._carry_out()
 
     async def _read(self, read: Read) -> None:
@@ -261,6 +272,8 @@ class Runtime:
             words = f"{type(error).__name__}: {error}"[:200]
             outcome = Failure(words.encode("ascii", "backslashreplace").decode())
         self._calls.pop(call.key, None)
+        if self._tracing is not None:
+            self._tracing.finished(call.key, outcome)
         self.node.finished(time.monotonic(), call.key, outcome)
         self._carry_out()
 
@@ -332,3 +345,5 @@ class Runtime:
         await self.log.close()
         self._disk.shutdown(wait=True)
         self.journal.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
