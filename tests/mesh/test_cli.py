@@ -102,7 +102,8 @@ def test_solve_reads_every_kind_of_file(mesh: Path, tmp_path: Path) -> None:
     result = cli("solve", tmp_path / "q.csv", "-c", mesh / "cem.toml")
     assert "2 of 2 answered, 1 of 2 as the file says" in result.stderr
     assert {json.loads(line)["answer"] for line in result.stdout.splitlines()} == {SOLVED}
-    (tmp_path / "q.jsonl").write_text(json.dumps({"question": PUZZLE, "answer": SOLVED}) + "\n")
+    row = {"source": "a\u2028b\x85c", "question": PUZZLE, "answer": SOLVED}  # characters that end lines elsewhere
+    (tmp_path / "q.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n")
     assert "1 of 1 as the file says" in cli("solve", tmp_path / "q.jsonl", "-c", mesh / "cem.toml").stderr
     (tmp_path / "q.txt").write_text(f"# Sudokus\n{PUZZLE}\n")
     assert "1 of 1 answered\n" in cli("solve", tmp_path / "q.txt", "-c", mesh / "cem.toml").stderr
@@ -238,6 +239,11 @@ def test_init_for_founders_elsewhere_writes_no_keys(tmp_path: Path) -> None:
     cli("init", tmp_path / "m", "--founder", f"ana={keys[0]}", "--founder", f"ben={keys[1]}")
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["ana.toml", "ben.toml"]
     assert "is not a public key" in cli("init", tmp_path / "n", "--founder", "ana=xyz", code=2).stderr
+    for name, message in (("../evil", "is no name"), ('a"b', "is no name"), ("", "is no name")):
+        assert message in cli("init", tmp_path / "n", "--founder", f"{name}={keys[0]}", code=2).stderr
+    twice = ("--founder", f"ana={keys[0]}", "--founder", f"ana={keys[1]}")
+    assert "two founders are called 'ana'" in cli("init", tmp_path / "n", *twice, code=2).stderr
+    assert not (tmp_path / "n").exists()
     alone = cli("init", tmp_path / "n", "--nodes", 5, "--topology", "sliding_window(1)", code=2)
     assert "nothing could ever be accepted" in alone.stderr
     assert "exists already" in cli("init", tmp_path / "m", "--founder", f"ana={keys[0]}", code=2).stderr
@@ -250,6 +256,7 @@ def test_init_for_founders_elsewhere_writes_no_keys(tmp_path: Path) -> None:
         (("node", "-c", "nowhere.toml"), 2, "cannot read the configuration"),
         (("demo", "--nodes", "4", "--kill", "2"), 2, "leaves no majority"),
         (("init", "d", "--member", "oracle"), 2, "is no kind of member"),
+        (("init", "d", "--log", "nowhere"), 2, "expected sqlite:FILE or etcd:HOST:PORT"),
     ],
 )
 def test_wrong_usage_is_told(arguments: tuple[str, ...], code: int, message: str) -> None:
@@ -260,6 +267,7 @@ def test_asking_where_nothing_runs_says_how_to_start_it(tmp_path: Path) -> None:
     cli("init", tmp_path / "m", "--nodes", 1)
     result = cli("ask", "?", "-c", tmp_path / "m" / "ana.toml", code=1)
     assert "no node is running here; start it with `chorus mesh node`" in result.stderr
+    assert "is not text" in cli("ask", "\udcff", "-c", tmp_path / "m" / "ana.toml", code=2).stderr
 
 
 def test_the_demonstration_keeps_its_promises() -> None:

@@ -1,18 +1,22 @@
 """Whatever is done to a log afterwards is found and named."""
 
 import random
+import sqlite3
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chorus.errors import InputError
+from chorus.mesh.effects import Write
 from chorus.mesh.entries import Ask, Done, Proposal, Vote, identity
 from chorus.mesh.fold import Applied, Fold
 from chorus.mesh.heads import check_proof, open_head, prove, sign_head
-from chorus.mesh.identity import Genesis
+from chorus.mesh.identity import Genesis, Key
+from chorus.mesh.journal import Journal
 from chorus.mesh.merkle import leaf_hash
-from chorus.mesh.verification import Report, audit
+from chorus.mesh.verification import Report, audit, read_journal, read_log
 
 
 class Kept:
@@ -111,6 +115,50 @@ def test_a_rewritten_history_does_not_match_the_head(kept: Kept, script) -> None
         rewritten.say(n % 3, Ask(f"another {n}", 100, 5.0))
     report = kept.audit(rewritten.records)
     assert "do not have the root that" in report.findings[0]
+
+
+def test_a_strangers_head_vouches_for_nothing(kept: Kept) -> None:
+    stranger = Key.generate()
+    records = [bytes(64) + record[64:] for record in kept.records]  # nobody's signature fits any more
+    forged = Fold(kept.genesis)
+    for record in records:
+        forged.apply(record, verified=True)
+    head = open_head(sign_head(forged, stranger), kept.genesis)
+    report = audit(lambda: enumerate(records, 1), kept.genesis, heads=[head])
+    assert "position 1 " in report.findings[0]
+    assert "signature that is not its author's" in report.findings[0]
+    true = open_head(sign_head(kept.script.fold, stranger), kept.genesis)
+    report = audit(lambda: enumerate(kept.records, 1), kept.genesis, heads=[true])
+    assert report.findings == [
+        f"the head of 20 entries is signed by {stranger.public.hex()[:16]}, who was no member then"
+    ]
+    assert audit(lambda: enumerate(kept.records, 1), kept.genesis, heads=[true], trusted=[stranger.public]).ok
+    proof = prove(kept.script.fold, kept.records, 7, stranger)
+    with pytest.raises(InputError, match="who is no founder"):
+        check_proof(proof, kept.genesis)
+
+
+def test_a_head_of_nothing_hides_no_other(kept: Kept, script) -> None:
+    empty = open_head(sign_head(script(3).fold, kept.script.keys[0]), kept.genesis)
+    rewritten = script(3)
+    for n in range(20):
+        rewritten.say(n % 3, Ask(f"another {n}", 100, 5.0))
+    report = audit(lambda: enumerate(rewritten.records, 1), kept.genesis, heads=[empty, kept.head])
+    assert "the first 20 entries do not have the root that" in report.findings[0]
+
+
+@pytest.mark.parametrize("name", ["plain", "a #1 50% ?x=1", "ü"])
+def test_logs_and_journals_are_read_wherever_they_lie(name: str, tmp_path: Path) -> None:
+    place = tmp_path / name
+    place.mkdir()
+    journal = Journal(place / "j", bytes(32), bytes(32))
+    journal.write([Write("leaf", b"0", b"hash")])
+    journal.close()
+    assert read_journal(place / "j", "leaf") == [b"hash"]
+    with sqlite3.connect(place / "mesh.log") as log:
+        log.execute("CREATE TABLE log (position INTEGER PRIMARY KEY, record BLOB)")
+        log.execute("INSERT INTO log VALUES (1, x'00')")
+    assert list(read_log(place / "mesh.log")) == [(1, b"\0")]
 
 
 def test_harmless_records_are_no_findings(kept: Kept) -> None:

@@ -55,21 +55,14 @@ def init(
     ] = False,
 ) -> None:
     """Found a mesh: its genesis, and a configuration for each node."""
-    from chorus.mesh.config import check_reach, public_key, readers_of
-    from chorus.mesh.founding import found, found_here, member_lines, names_for, places_from
+    from chorus.mesh.config import check_reach, readers_of
+    from chorus.mesh.founding import found, found_here, founders_from, member_lines, names_for, places_from
 
     lines = member_lines(member)
     readers = readers_of(topology, "--topology")
     if founder:
-        founders, places = {}, {}
-        for given in founder:
-            name, _, rest = given.partition("=")
-            key, _, place = rest.partition("@")
-            founders[name] = public_key(key)
-            if place:
-                places[name] = place
+        founders, places = founders_from(founder)
         check_reach(readers, tuple(sorted(founders.values())), "--topology")
-        directory.mkdir(parents=True, exist_ok=True)
         written = found(
             directory,
             founders,
@@ -99,7 +92,7 @@ def node(config: ConfigOption) -> None:
 
 @app.command()
 def serve(config: ConfigOption) -> None:
-    """Run a node, and answer OpenAI's clients before it, as [server] of its configuration says."""
+    """Run a node, and answer OpenAI's clients before it, as the table server of its configuration says."""
     from chorus.mesh.assemble import run_behind_a_door
 
     run_behind_a_door(config)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections import deque
@@ -81,7 +80,8 @@ class SocketBus:
     """A bus among the processes of one host: a directory of Unix datagram sockets, one for each node.
 
     The directory is readable by its owner only. A datagram that does not fit into a peer's buffer is dropped and
-    counted; a socket whose process has died is removed by whoever meets it.
+    counted. A socket whose process has died stays until that node starts again: whoever removed it for the dead could
+    remove the living one's.
 
     Args:
         directory: where the sockets live; made if absent.
@@ -115,9 +115,8 @@ class SocketBus:
         for peer in self._peers():
             try:
                 self._socket.sendto(data, peer)
-            except ConnectionRefusedError:  # nobody listens any more
-                with contextlib.suppress(OSError):
-                    os.unlink(peer)
+            except ConnectionRefusedError:  # nobody listens any more; the socket is its owner's to replace
+                pass
             except OSError:  # full, too large, or gone in this moment
                 self.dropped += 1
 

@@ -21,6 +21,7 @@ from chorus.mesh.identity import HASH, Genesis, Key
 from chorus.mesh.limits import Limits
 from chorus.mesh.member import Member
 
+NODE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Hex = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
 
 _PLACES = {
@@ -38,7 +39,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NodeTable(_Strict, frozen=True, kw_only=True):
     """`[node]`: this node. Paths are relative to the file."""
 
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Meta(pattern=NODE_NAME)]
     key: str
     journal: str
 
@@ -155,13 +156,7 @@ class Config:
 
     def engine(self, plane: str, *known: str) -> tuple[str, str]:
         """Return the kind and the place of `mesh.log` or `mesh.bus`; raises `InputError` for another kind."""
-        spec = getattr(self.mesh, plane)
-        kind, _, place = spec.partition(":")
-        if kind not in known or not place:
-            expected = " or ".join(f"{one}:{_PLACES[one]}" for one in known)
-            where = self.place("mesh", plane)
-            raise InputError(f"{where}: mesh.{plane}: {spec!r} is not known here; expected {expected}")
-        return kind, place
+        return engine_of(getattr(self.mesh, plane), f"{self.place('mesh', plane)}: mesh.{plane}", *known)
 
     @property
     def artifacts_path(self) -> Path:
@@ -222,6 +217,15 @@ def load(path: Path) -> Config:
             f"{genesis.hex()}, not the one pinned here; one of them was changed"
         )
     return config
+
+
+def engine_of(spec: str, where: str, *known: str) -> tuple[str, str]:
+    """Return the kind and the place that `KIND:PLACE` names; raises `InputError` for a kind that is not `known`."""
+    kind, _, place = spec.partition(":")
+    if kind not in known or not place:
+        expected = " or ".join(f"{one}:{_PLACES[one]}" for one in known)
+        raise InputError(f"{where}: {spec!r} is not known here; expected {expected}")
+    return kind, place
 
 
 def readers_of(spec: str, where: str) -> Readers:

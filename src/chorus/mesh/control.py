@@ -108,6 +108,9 @@ class ControlServer:
                 yield {"event": "asked", "round": round_.hex()}
                 async for event in feed:
                     told = self.describe(event)
+                    if isinstance(event, Committed) and event.id == round_ and event.note:
+                        asked.discard(round_)
+                        raise ChorusError(f"the question was not taken up: {event.note}; ask again later")
                     if told.get("round") == round_.hex() or isinstance(event, Alarm):
                         if isinstance(event, Closed):
                             asked.discard(round_)
@@ -250,16 +253,20 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
 def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator[dict[str, Any]]:
     """Send a request to a running node and yield its replies.
 
-    Raises `ChorusError` when no node runs there or it reports an error.
+    Raises `InputError` for what is not text, `ChorusError` when no node runs there or it reports an error.
     """
+    try:
+        asked = msgspec.json.encode(Request(**fields)) + b"\n"
+    except UnicodeEncodeError as error:
+        raise InputError(f"{error.object!r} is not text: its bytes are not UTF-8") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
         except OSError as error:
             raise ChorusError(f"{path}: no node is running here; start it with `chorus mesh node`") from error
-        connection.sendall(msgspec.json.encode(Request(**fields)) + b"\n")
         try:
+            connection.sendall(asked)
             with connection.makefile("rb") as lines:
                 for line in lines:
                     reply: dict[str, Any] = msgspec.json.decode(line)

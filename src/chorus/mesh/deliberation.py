@@ -160,7 +160,9 @@ class Deliberation:
             self._waiting.pop(proposal, None)
         state = self._fold.rounds.get(identity)
         late = now >= local.deadline
-        if (state is not None and state.closed is not None) or (state is None and late):
+        if state is None and identity in self._fold.applied:  # too many rounds were open
+            self._forget(local, closed=True)
+        elif (state is not None and state.closed is not None) or (state is None and late):
             self._forget(local, closed=state is not None)
         elif self._me in self._fold.members:
             self._answer(local, state, late)
@@ -176,7 +178,8 @@ class Deliberation:
 
     def _open(self, identity: bytes, ask: Ask, now: float) -> None:
         known = self._fold.rounds.get(identity)
-        if identity not in self.locals and len(self.locals) < 2 * MAX_OPEN and (known is None or known.closed is None):
+        room = known is not None or len(self.locals) < 2 * MAX_OPEN  # what is only heard of keeps nothing out
+        if identity not in self.locals and room and (known is None or known.closed is None):
             self.locals[identity] = Local(identity, ask.question, ask.budget, now + ask.patience)
         self._dirty[identity] = None
 

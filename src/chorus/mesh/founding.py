@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from chorus.errors import InputError
+from chorus.mesh.config import NODE_NAME, engine_of, public_key
 from chorus.mesh.identity import Genesis, Key
 
 _NAMES = (
@@ -68,6 +70,25 @@ def places_from(bus: str, names: list[str]) -> dict[str, str] | None:
     return {name: f"{host}:{int(port) + i}" for i, name in enumerate(names)}
 
 
+def founders_from(given: list[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Read founders given as `NAME=PUBLIC_KEY[@HOST:PORT]`; return their keys, and where they listen, by name.
+
+    >>> founders_from(["ana=" + "00" * 32 + "@10.0.0.1:7447"])[1]
+    {'ana': '10.0.0.1:7447'}
+    """
+    keys: dict[str, bytes] = {}
+    places: dict[str, str] = {}
+    for founder in given:
+        name, _, rest = founder.partition("=")
+        key, _, place = rest.partition("@")
+        if name in keys:
+            raise InputError(f"two founders are called {name!r}; every node needs a name of its own")
+        keys[name] = public_key(key)
+        if place:
+            places[name] = place
+    return keys, places
+
+
 def found(
     directory: Path,
     founders: dict[str, bytes],
@@ -79,7 +100,7 @@ def found(
     places: dict[str, str] | None = None,
     tls: bool = False,
 ) -> list[Path]:
-    """Write a configuration for each of this host's nodes and return their paths.
+    """Write a configuration for each of this host's nodes and return their paths; raises `InputError` for bad input.
 
     Args:
         directory: where to write; made if absent.
@@ -92,6 +113,11 @@ def found(
         tls: whether links are encrypted and checked on both sides; the files are named after the node.
 
     """
+    for name in founders:
+        if not re.fullmatch(NODE_NAME, name):
+            raise InputError(f"{name!r} is no name for a node: 1 to 64 letters, digits, '.', '_' and '-', such as ana")
+    engine_of(log, "--log", "sqlite", "etcd")
+    _make(directory)
     if places is not None and places.keys() != founders.keys():
         raise InputError("give every founder its HOST:PORT, or none")
     genesis = Genesis.of(founders.values())
@@ -112,9 +138,9 @@ journal = "{name}.journal"
 # The genesis is pinned here and nowhere else: compare it with your peers' by other means than this mesh.
 genesis = "{genesis.hash.hex()}"
 nonce = "{genesis.nonce.hex()}"
-log = "{log}"
-bus = "{bus}"{peers}
-topology = "{topology}"
+log = {json.dumps(log)}
+bus = {json.dumps(bus)}{peers}
+topology = {json.dumps(topology)}
 
 [mesh.founders]
 {lines}
@@ -142,14 +168,18 @@ def found_here(
     tls: bool = False,
 ) -> list[Path]:
     """Make keys and configurations for a mesh whose nodes all run on this host."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        os.chmod(directory, 0o700)
-    except OSError as error:
-        raise InputError(f"{directory}: cannot found a mesh here ({error.strerror})") from error
+    _make(directory)
+    os.chmod(directory, 0o700)
     founders = {}
     for name in names:
         key = Key.generate()
         key.save(directory / f"{name}.key")
         founders[name] = key.public
     return found(directory, founders, own=set(names), member=member, topology=topology, log=log, places=places, tls=tls)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot found a mesh here ({error.strerror})") from error

@@ -65,6 +65,7 @@ def prove(fold: Fold, records: list[bytes], place: int, key: Signer) -> dict[str
 def check_proof(proof: dict[str, Any], genesis: Genesis) -> str:
     """Check a portable proof against a pinned genesis.
 
+    Only a founder's head is believed: who else was a member stands in the log, which the proof is to do without.
     Returns what was proved, in words; raises `InputError` naming the first thing that does not hold.
     """
     try:
@@ -80,6 +81,11 @@ def check_proof(proof: dict[str, Any], genesis: Genesis) -> str:
     if not signed_by_author(record, entry, verify):
         raise InputError("the entry's signature is not its author's")
     head = open_head(signed, genesis)
+    if head.author not in genesis.members:
+        raise InputError(
+            f"the head is signed by {head.author.hex()[:16]}, who is no founder; only the log can tell whether that "
+            "was a member: have a founder's node prove it, or check the head with `log verify --head`"
+        )
     if not verify_inclusion(leaf_hash(record), place, head.size, path, head.root):
         raise InputError(f"the path does not lead from this entry, at place {place}, to the head's root")
     return (

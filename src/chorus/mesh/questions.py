@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +22,12 @@ class Question(NamedTuple):
 def read_questions(path: Path) -> list[Question]:
     """Read a file of questions; raises `InputError` with file and line for what cannot be used."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the questions ({error})") from error
+    lines = text.split("\n")  # and at nothing else: JSON may hold other separators of lines
     if path.suffix == ".csv":
-        questions = _csv(path, lines)
+        questions = _csv(path, text)
     elif path.suffix in (".jsonl", ".ndjson"):
         questions = [_json(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     else:
@@ -40,8 +42,8 @@ def read_questions(path: Path) -> list[Question]:
     return questions
 
 
-def _csv(path: Path, lines: list[str]) -> list[Question]:
-    rows = csv.DictReader(lines)
+def _csv(path: Path, text: str) -> list[Question]:
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = rows.fieldnames or []
     if "question" not in columns:
         raise InputError(f"{path}:1: no column is called 'question'; the columns are {', '.join(columns) or 'none'}")

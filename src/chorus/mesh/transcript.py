@@ -50,12 +50,13 @@ def _words(payload: object) -> str:
 
 def audit_log(config: Config, head: Path | None, every_signature: bool) -> Report:
     """Audit a node's log against its genesis, what its journal remembers, and a head from elsewhere."""
-    heads: list[Head] = []
+    own: list[Head] = []
     leaves: list[bytes] = []
     journal = config.at(config.node.journal)
     if journal.is_file():
-        heads += [open_head(kept, config.genesis) for kept in read_journal(journal, "head")]
+        own = [open_head(kept, config.genesis) for kept in read_journal(journal, "head")]
         leaves = read_journal(journal, "leaf")
+    heads = own.copy()
     if head is not None:
         try:
             heads.append(open_head(bytes.fromhex(read_json(head)["head"]), config.genesis))
@@ -63,7 +64,14 @@ def audit_log(config: Config, head: Path | None, every_signature: bool) -> Repor
             if isinstance(error, InputError):
                 raise InputError(f"{head}: {error}") from error
             raise InputError(f"{head}: not a signed head, as `chorus mesh log head` prints") from error
-    return audit(lambda: committed(config), config.genesis, heads=heads, leaves=leaves, every_signature=every_signature)
+    return audit(
+        lambda: committed(config),
+        config.genesis,
+        heads=heads,
+        trusted={kept.author for kept in own},
+        leaves=leaves,
+        every_signature=every_signature,
+    )
 
 
 def proof_of(config: Config, place: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -35,12 +35,16 @@ class Report:
         return not self.findings
 
 
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def read_log(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield positions and records of an embedded log, without writing to it; raises `InputError`."""
     if not path.is_file():
         raise InputError(f"{path}: there is no log here")
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        db = _read_only(path)
         try:
             yield from db.execute("SELECT position, record FROM log ORDER BY position")
         finally:
@@ -54,7 +58,7 @@ def read_journal(path: Path, kind: str) -> list[bytes]:
     if not path.is_file():
         raise InputError(f"{path}: there is no journal here")
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        db = _read_only(path)
         try:
             return [row[0] for row in db.execute("SELECT value FROM rows WHERE kind = ? ORDER BY key", (kind,))]
         finally:
@@ -68,6 +72,7 @@ def audit(
     genesis: Genesis,
     *,
     heads: Iterable[Head] = (),
+    trusted: Container[bytes] = (),
     leaves: list[bytes] | None = None,
     every_signature: bool = False,
     check: Verify = verify,
@@ -78,21 +83,24 @@ def audit(
         records: opens the log anew: positions and records in order.
         genesis: the pinned founding.
         heads: signed heads, already opened, that the transcript must match.
+        trusted: who is believed without being a member, such as the auditor itself.
         leaves: the leaf hashes that a node remembers, by place; they name the very entry that was changed.
         every_signature: check each signature one by one. Otherwise entries below a matching head are vouched for by
-            the head's signer, who checked them; without a head every signature is checked in any case.
+            the head's signer, a founder or trusted, who checked them. Nobody else can vouch: that he is a member may
+            stand in the very entries that he vouches for.
         check: the signature check.
 
     """
     started = perf_counter()
     heads = sorted(heads, key=lambda head: head.size)
-    vouched = heads[-1].size if heads and not every_signature else 0
+    vouchers = [head.size for head in heads if head.author in genesis.members or head.author in trusted]
+    vouched = max(vouchers, default=0) if not every_signature else 0
     gc_was_on = gc.isenabled()
     gc.disable()  # a million small objects and no cycles: collecting would take a third of the time
     try:
-        report = _pass(records(), genesis, heads, leaves or [], vouched, check)
+        report = _pass(records(), genesis, heads, trusted, leaves or [], vouched, check)
         if vouched and not report.ok:  # something is wrong: look at every signature, to name what
-            report = _pass(records(), genesis, heads, leaves or [], 0, check)
+            report = _pass(records(), genesis, heads, trusted, leaves or [], 0, check)
     finally:
         if gc_was_on:
             gc.enable()
@@ -104,6 +112,7 @@ def _pass(
     records: Iterable[tuple[int, bytes]],
     genesis: Genesis,
     heads: list[Head],
+    trusted: Container[bytes],
     leaves: list[bytes],
     vouched: int,
     check: Verify,
@@ -115,20 +124,22 @@ def _pass(
     untold = 0
     for position, record in records:
         place = fold.size
-        trusted = place < vouched
-        outcome = fold.apply(record, verified=trusted)
+        on_trust = place < vouched
+        outcome = fold.apply(record, verified=on_trust)
         if isinstance(outcome, Applied):
-            report.signatures += not trusted
+            report.signatures += not on_trust
             if place < len(leaves) and leaf_hash(record) != leaves[place]:
                 problem = f"entry {place} (position {position}) is not the one that was committed there"
                 if not signed_by_author(record, open_record(record), check):
                     problem += ": its signature does not fit"
             else:
                 problem = ""
-            while pending and pending[0].size == fold.size:
+            while pending and pending[0].size <= fold.size:
                 head = pending.pop(0)
-                if fold.tree.root() != head.root:
+                if fold.tree.root(head.size) != head.root:
                     found.append(f"the first {head.size} entries do not have the root that {_who(head)} signed")
+                elif head.author not in fold.members and head.author not in trusted:
+                    found.append(f"the head of {head.size} entries is signed by {_who(head)}, who was no member then")
         else:
             problem = _problem(outcome, position, place, record, check)
         if problem:
