@@ -14,9 +14,10 @@ import pytest
 from chorus.errors import ChorusError, InputError
 from chorus.mesh.artifacts import Artifacts
 from chorus.mesh.bus import Hub
+from chorus.mesh.control import ControlServer, request
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Closed, Committed, Said
-from chorus.mesh.fold import Fold
+from chorus.mesh.fold import MAX_OPEN, Fold
 from chorus.mesh.identity import Genesis, Key
 from chorus.mesh.journal import Journal
 from chorus.mesh.limits import Limits, RefusedError
@@ -331,6 +332,26 @@ def test_too_much_waiting_is_refused(tmp_path: Path) -> None:
             assert 1 <= len(taken) <= 3
             holder.execute("ROLLBACK")
             await until(lambda: mesh.node.fold.rounds.keys() == set(taken) and not mesh.node.fold.open)
+
+    asyncio.run(play())
+
+
+def test_a_question_too_many_is_told_and_forgotten(tmp_path: Path) -> None:
+    async def play() -> None:
+        hub = Hub()
+        mesh = [make(tmp_path, n, 3, Hangs(), hub) for n in range(2)]
+        control = ControlServer(mesh[1], tmp_path / "ctl", "ben", {})
+        async with running(mesh[0]), control.serving():
+            for question in range(MAX_OPEN):
+                mesh[0].ask(str(question), 100, 3600.0)
+            await until(lambda: len(mesh[0].node.fold.open) == MAX_OPEN)
+            asked = request(tmp_path / "ctl", 300.0, op="ask", question="one more", patience=3600.0)
+            answer = asyncio.create_task(asyncio.to_thread(list, asked))
+            await until(lambda: bool(mesh[1].node.outbox))  # it has not read yet that there are so many
+            async with running(mesh[1]):
+                with pytest.raises(ChorusError, match="not taken up: too many open rounds"):
+                    await answer
+                await until(lambda: all(len(r.node.deliberation.locals) == MAX_OPEN for r in mesh))
 
     asyncio.run(play())
 

@@ -27,7 +27,7 @@ from chorus.mesh.deliberation import Deliberation, Readers, everyone
 from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committed, Effect, Read, Said, Stop, Write
 from chorus.mesh.entries import AnyPayload, Ask, Cancel, Done, Membership, Name, Proposal, Vote, identity
 from chorus.mesh.fetching import Fetches
-from chorus.mesh.fold import Applied, Fold
+from chorus.mesh.fold import MAX_OPEN, Applied, Fold
 from chorus.mesh.gossip import AnyMessage, Entries, Envelope, Gate, Heartbeat, Piece, Tokens, Want
 from chorus.mesh.heads import sign_head
 from chorus.mesh.identity import Signer, Verify, verify
@@ -101,8 +101,8 @@ class Node:
     def ask(self, now: float, question: str, budget: int = 100_000, patience: float = 30.0) -> bytes:
         """Open a round and return its identity; raises `RefusedError` when the node must not take more on."""
         self._check_ready()
-        if len(self.deliberation.locals) >= 256:
-            raise RefusedError("256 rounds are open: wait for one to close")
+        if len(self.deliberation.locals) >= MAX_OPEN:
+            raise RefusedError(f"{MAX_OPEN} rounds are open: wait for one to close")
         return self._publish(now, Ask(question, budget, patience))
 
     def cancel(self, now: float, round_: bytes) -> bytes:
