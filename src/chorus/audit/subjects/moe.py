@@ -28,7 +28,7 @@ from chorus.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-LANGUAGES, WORDS, LENGTH = 4, 8, 24
+LANGUAGES, WORDS, SEQUENCES, LENGTH = 4, 8, 32, 24
 CAPACITY = 1.25
 Floats = NDArray[np.float64]
 
@@ -42,55 +42,54 @@ def build(folder: str | None = None, *, seed: int = 0, inputs: str | None = None
         inputs: a text file for the folder's tokenizer; random tokens when None.
 
     """
-    import torch
-
-    if folder is None:
-        if inputs is not None:
-            language.read_inputs(None, inputs, 0, 0, seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            library = language.transformers()
-            config = library.MixtralConfig(
-                vocab_size=LANGUAGES * WORDS,
-                hidden_size=32,
-                intermediate_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                num_key_value_heads=2,
-                num_local_experts=8,
-                num_experts_per_tok=2,
-                max_position_embeddings=LENGTH,
-                output_router_logits=True,
-                router_aux_loss_coef=0.02,
-                attn_implementation="eager",
-            )
-            model = language.train(library.MixtralForCausalLM(config), lambda g: _languages(g, 32), 80, seed)
-        ids = _languages(torch.Generator().manual_seed(seed + 1), 32)
-        labels = (ids // WORDS).flatten().numpy()
-        told = "Mixtral made from its configuration (2 layers, 8 experts, top 2), trained for 80 steps on 4 languages"
-    else:
-        model = language.load(folder)
-        longest = getattr(model.config, "max_position_embeddings", None) or LENGTH
-        ids = language.read_inputs(folder, inputs, model.config.vocab_size, min(longest, 512), seed)
-        labels = np.unique(ids.flatten().numpy(), return_inverse=True)[1]
-        source = inputs or "random tokens"
-        told = f"{type(model).__name__} read from {folder}, run on {len(ids)} × {ids.shape[1]} tokens of {source}"
-    return _subject(Mixture(model, ids, seed), labels.astype(np.int64), folder or "moe", told)
+    found = language.prepare(_RECIPE, folder, inputs, seed)
+    tokens = found.ids.flatten().numpy()
+    labels = tokens // WORDS if folder is None else np.unique(tokens, return_inverse=True)[1]
+    return _subject(Mixture(found.model, found.ids, seed), labels.astype(np.int64), found.name, found.told)
 
 
-def _languages(generator: torch.Generator, count: int) -> torch.Tensor:
-    """Return sequences (count, 24): each language has 8 words and a next word for each, followed 9 times in 10."""
+def _mixtral(library: Any) -> Any:
+    return library.MixtralForCausalLM(
+        library.MixtralConfig(
+            vocab_size=LANGUAGES * WORDS,
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            num_local_experts=8,
+            num_experts_per_tok=2,
+            max_position_embeddings=LENGTH,
+            output_router_logits=True,
+            router_aux_loss_coef=0.02,
+            attn_implementation="eager",
+        )
+    )
+
+
+def _languages(generator: torch.Generator) -> torch.Tensor:
+    """Return sequences (32, 24): each language has 8 words and a next word for each, followed 9 times in 10."""
     import torch
 
     follow = torch.stack([torch.randperm(WORDS, generator=torch.Generator().manual_seed(k)) for k in range(LANGUAGES)])
-    tongue = torch.arange(count) % LANGUAGES
-    words = torch.zeros(count, LENGTH, dtype=torch.long)
-    words[:, 0] = torch.randint(0, WORDS, (count,), generator=generator)
+    tongue = torch.arange(SEQUENCES) % LANGUAGES
+    words = torch.zeros(SEQUENCES, LENGTH, dtype=torch.long)
+    words[:, 0] = torch.randint(0, WORDS, (SEQUENCES,), generator=generator)
     for at in range(1, LENGTH):
-        other = torch.randint(0, WORDS, (count,), generator=generator)
-        obey = torch.rand(count, generator=generator) < 0.9
+        other = torch.randint(0, WORDS, (SEQUENCES,), generator=generator)
+        obey = torch.rand(SEQUENCES, generator=generator) < 0.9
         words[:, at] = torch.where(obey, follow[tongue, words[:, at - 1]], other)
     return words + WORDS * tongue[:, None]
+
+
+_RECIPE = language.Recipe(
+    name="moe",
+    told="Mixtral made from its configuration (2 layers, 8 experts, top 2) for 4 languages",
+    model=_mixtral,
+    batch=_languages,
+    steps=80,
+    run=SEQUENCES,
+)
 
 
 class Mixture:

@@ -38,37 +38,26 @@ def build(folder: str | None = None, *, seed: int = 0, inputs: str | None = None
         inputs: a text file for the folder's tokenizer; random tokens when None.
 
     """
-    import torch
+    found = language.prepare(_RECIPE, folder, inputs, seed)
+    return _subject(Dissection(found.model, found.ids), found.name, found.told)
 
-    if folder is None:
-        if inputs is not None:
-            language.read_inputs(None, inputs, 0, 0, seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            library = language.transformers()
-            config = library.GPT2Config(
-                vocab_size=VOCABULARY,
-                n_positions=language.LENGTH,
-                n_embd=64,
-                n_layer=2,
-                n_head=4,
-                resid_pdrop=0,
-                embd_pdrop=0,
-                attn_pdrop=0,
-                bos_token_id=0,
-                eos_token_id=0,
-                attn_implementation="eager",
-            )
-            model = language.train(library.GPT2LMHeadModel(config), _repeating, 60, seed, skip=PERIOD)
-        ids = _repeating(torch.Generator().manual_seed(seed + 1))[: language.SEQUENCES]
-        told = "GPT-2 made from its configuration (2 layers, 4 heads), trained for 60 steps on repeating blocks"
-    else:
-        model = language.load(folder)
-        longest = getattr(model.config, "max_position_embeddings", None) or language.LENGTH
-        ids = language.read_inputs(folder, inputs, model.config.vocab_size, min(longest, 512), seed)
-        source = inputs or "random tokens"
-        told = f"{type(model).__name__} read from {folder}, run on {len(ids)} × {ids.shape[1]} tokens of {source}"
-    return _subject(Dissection(model, ids), folder or "transformer", told)
+
+def _gpt2(library: Any) -> Any:
+    return library.GPT2LMHeadModel(
+        library.GPT2Config(
+            vocab_size=VOCABULARY,
+            n_positions=language.LENGTH,
+            n_embd=64,
+            n_layer=2,
+            n_head=4,
+            resid_pdrop=0,
+            embd_pdrop=0,
+            attn_pdrop=0,
+            bos_token_id=0,
+            eos_token_id=0,
+            attn_implementation="eager",
+        )
+    )
 
 
 def _repeating(generator: torch.Generator) -> torch.Tensor:
@@ -76,6 +65,17 @@ def _repeating(generator: torch.Generator) -> torch.Tensor:
 
     block = torch.randint(0, VOCABULARY, (32, PERIOD), generator=generator)
     return block.repeat(1, language.LENGTH // PERIOD)
+
+
+_RECIPE = language.Recipe(
+    name="transformer",
+    told="GPT-2 made from its configuration (2 layers, 4 heads) for blocks that repeat",
+    model=_gpt2,
+    batch=_repeating,
+    steps=60,
+    run=language.SEQUENCES,
+    skip=PERIOD,
+)
 
 
 class Dissection:
