@@ -1,6 +1,7 @@
 """The package as a whole: light imports and one-way import directions."""
 
 import ast
+import graphlib
 import json
 import subprocess
 import sys
@@ -51,6 +52,31 @@ def modules_after(statement: str) -> set[str]:
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+def modules_imported_by(file: Path) -> set[str]:
+    """Modules of the package named anywhere in a file, inside functions and for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("chorus.")}
+
+
+def test_no_two_files_of_the_topology_room_import_each_other() -> None:
+    names = {f"chorus.topology.{file.stem}": file for file in (SOURCE / "topology").glob("*.py")}
+    names.pop("chorus.topology.__init__")
+    imports = {name: modules_imported_by(file) & names.keys() for name, file in names.items()}
+    assert "chorus.topology.report" in imports["chorus.topology.analysis"]
+    assert list(graphlib.TopologicalSorter(imports).static_order())  # raises CycleError, naming the circle
+
+
+def test_the_language_of_topologies_loads_no_arrays() -> None:
+    loaded = modules_after("from chorus.topology import parse; str(parse('random(3) | sliding_window(2)').causal())")
+    assert not loaded & {"numpy", "scipy", "flint", "torch", "networkx", "numba", "matplotlib"}
+    loaded = modules_after("from chorus.topology import analyze, full; str(analyze(full(), 9, 2, pair=(0, 8)))")
+    assert "numpy" in loaded
+    assert not loaded & {"scipy", "torch", "networkx", "numba", "matplotlib"}
 
 
 @pytest.mark.parametrize("statement", ["import chorus", "import chorus.cli", "import chorus.topology"])

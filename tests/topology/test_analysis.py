@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 import chorus.topology as ct
 from chorus.cli import app
 from chorus.errors import InputError
+from chorus.topology.characters import picture
 from chorus.topology.cost import critical_path, decode_keys
 from chorus.topology.naming import network_name
-from chorus.topology.report import compare, number, picture, scaled
+from chorus.topology.report import compare, number, scaled
 
 SOURCE = Path(__file__).parents[2] / "src"
 

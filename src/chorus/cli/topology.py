@@ -45,8 +45,8 @@ def topology(
 ) -> None:
     """Say what a topology reaches and when, what it costs, and how thin its thinnest place is."""
     from chorus.topology import analyze, parse
+    from chorus.topology.characters import picture
     from chorus.topology.report import compare as table
-    from chorus.topology.report import picture
 
     topologies = [parse(text) for text in [spec, *(compare or [])]]
     ends = pair or ((0, actors - 1) if actors > 1 else None)

@@ -34,16 +34,17 @@ from chorus.topology.patterns import (
 from chorus.topology.topology import Topology
 
 if TYPE_CHECKING:
-    from chorus.topology.analysis import Analysis, analyze
+    from chorus.topology.analysis import analyze
     from chorus.topology.cuts import Separation, separation
     from chorus.topology.paths import count_paths, path_counts
     from chorus.topology.planning import Plan, plan
     from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
+    from chorus.topology.report import Analysis
 
-# Loaded when first asked for: who only needs the language imports it in a tenth of a second.
+# Loaded when first asked for: the language alone needs no numpy, and is there in some hundredths of a second.
 _LATER = {
     "ActorSet": "reach",
-    "Analysis": "analysis",
+    "Analysis": "report",
     "Coverage": "reach",
     "Plan": "planning",
     "Separation": "cuts",

@@ -2,99 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 from chorus.errors import InputError
-from chorus.topology.cost import LayerCost, layer_cost
-from chorus.topology.cuts import Separation, separation
+from chorus.topology.cost import layer_cost
+from chorus.topology.cuts import separation
 from chorus.topology.naming import network_name
 from chorus.topology.paths import CONVENTIONS, count_paths
-from chorus.topology.reach import ActorSet, Coverage, coverage, receptive_field
+from chorus.topology.reach import coverage, receptive_field
+from chorus.topology.report import Analysis, Pair
 from chorus.topology.topology import Topology, whole
 
 _LISTED_PAIRS = 1 << 26  # pairs without a closed form that one analysis may list, over all layers
 _MAX_LAYERS = 4096
 _MAX_ANALYZED = 1 << 25  # arrays of 64-bit words as long as that; `plan` and `neighbors` go to 2**31
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """What joins two actors.
-
-    Attributes:
-        source: where information starts.
-        target: where it is to arrive.
-        hops: the fewest layers, counted back from the last, that bring it there; None: not within the layers asked.
-        paths: exact counts by convention (see `count_paths`); None when that is too much work, with the reason.
-        separation: disjoint paths and a smallest cut; None when that is too much work, with the reason.
-
-    """
-
-    source: int
-    target: int
-    hops: int | None
-    paths: dict[str, int] | None
-    paths_refused: str | None
-    separation: Separation | None
-    separation_refused: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Analysis:
-    """What `analyze` found; `print` it, or take `to_dict()`.
-
-    Attributes:
-        costs: one entry for each layer until they repeat.
-        fields: what can influence the target after 0, 1, ... layers, counted back from the last.
-
-    """
-
-    spec: str
-    network: str
-    actors: int
-    layers: int
-    dim: int
-    heads: int
-    tile: int
-    causal: bool
-    costs: tuple[LayerCost, ...]
-    coverage: Coverage
-    target: int
-    fields: tuple[ActorSet, ...]
-    pair: Pair | None
-
-    def total(self, what: str) -> int | None:
-        """Add up one figure of `LayerCost` over all layers; None where a layer has none."""
-        values = [getattr(self.costs[layer % len(self.costs)], what) for layer in range(self.layers)]
-        return None if any(value is None for value in values) else sum(values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; path counts as decimal strings, since they pass 64 bits, sets as intervals."""
-        found = {key: value for key, value in vars(self).items() if key not in ("costs", "fields", "coverage", "pair")}
-        found["layer_costs"] = [asdict(cost) for cost in self.costs]
-        found["coverage"] = asdict(self.coverage)
-        found["field_sizes"] = [len(field) for field in self.fields]
-        field = self.fields[-1]
-        shown = field.intervals[:1000]
-        found["field"] = {
-            "size": len(field),
-            "intervals": shown.tolist(),
-            "cut_short": len(shown) < len(field.intervals),
-        }
-        names = ("edges", "attention_flops", "projection_flops", "executed_flops", "decode_keys")
-        found["total"] = {name: self.total(name) for name in names}
-        found["pair"] = None
-        if self.pair:
-            found["pair"] = asdict(self.pair)
-            if self.pair.paths:
-                found["pair"]["paths"] = {name: str(count) for name, count in self.pair.paths.items()}
-        return found
-
-    def __str__(self) -> str:
-        from chorus.topology.report import render
-
-        return render(self)
 
 
 def analyze(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import InputError
-from chorus.topology.analysis import Analysis
+from chorus.topology.characters import densities
 from chorus.topology.paths import path_counts
 from chorus.topology.reach import receptive_field
-from chorus.topology.report import densities, number
+from chorus.topology.report import Analysis, number
 from chorus.topology.topology import Topology
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from chorus.topology.terms import Cliques, Edges, Ints, Rows, Sample, Strip, Ter
 EDGE_LIMIT = 1 << 25  # explicit edges that an operation may write down: 0.5 GB as pairs of int64
 STRIP_LIMIT = 256  # strips that set operations work on, one against another; a few patterns make about a dozen
 _CHUNK = 1 << 20  # pairs worked on at a time
+_MASK_LIMIT = 1 << 30  # entries of a dense mask: a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,10 @@ class Relation:
         if not parts:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return unique_pairs(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), self.n)
+
+    def row(self, actor: int) -> Ints:
+        """Return what one actor reads, ascending."""
+        return self.rows(np.array([actor]))[1]
 
     def image(self, actors: int) -> int:
         """All that any of the actors (a bitset) reads."""
@@ -193,6 +198,22 @@ class Relation:
         return Relation(self.n, tuple(terms))
 
     # Explicit pairs
+
+    def csr(self) -> tuple[Ints, Ints]:
+        """Every pair as compressed rows, indptr (n + 1) and indices; refused when there are more than EDGE_LIMIT."""
+        t, s = self.pairs("a list of all edges")
+        return np.r_[0, np.cumsum(np.bincount(t, minlength=self.n))].astype(np.int64), s
+
+    def dense(self) -> NDArray[np.bool_]:
+        """Every pair as a boolean matrix, [reader, read]; refused for n above 32,768."""
+        n = self.n
+        if n * n > _MASK_LIMIT:
+            raise InputError(f"a dense mask of n = {n:,} has {n * n:,} entries, more than {_MASK_LIMIT:,}: use plan()")
+        mask = np.zeros((n, n), bool)
+        for block in self.blocks():
+            which, reads = self.rows(block)
+            mask[block[which], reads] = True
+        return mask
 
     def pairs(self, purpose: str) -> Rows:
         """Every pair, each once; refused when there are more than EDGE_LIMIT, naming the number and the purpose."""

@@ -1,22 +1,94 @@
-"""An analysis on one screen, a comparison as a table, and small pictures made of characters."""
+"""What `analyze` finds, as values, on one screen, and as a table that compares several."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from chorus.topology.cost import LayerCost
+from chorus.topology.cuts import Separation
+from chorus.topology.reach import ActorSet, Coverage
 
-from chorus.topology.analysis import Analysis, Pair
-from chorus.topology.planning import plan
-from chorus.topology.reach import ActorSet
-from chorus.topology.topology import Topology
-
-_SHADES = " ░▒▓█"
-_PICTURE_PAIRS = 1 << 22
-_COUNTED_ACTORS = 4096
 _VALUE_BYTES = 2  # of a cached key or value feature: half precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What joins two actors.
+
+    Attributes:
+        source: where information starts.
+        target: where it is to arrive.
+        hops: the fewest layers, counted back from the last, that bring it there; None: not within the layers asked.
+        paths: exact counts by convention (see `count_paths`); None when that is too much work, with the reason.
+        separation: disjoint paths and a smallest cut; None when that is too much work, with the reason.
+
+    """
+
+    source: int
+    target: int
+    hops: int | None
+    paths: dict[str, int] | None
+    paths_refused: str | None
+    separation: Separation | None
+    separation_refused: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What `analyze` found; `print` it, or take `to_dict()`.
+
+    Attributes:
+        costs: one entry for each layer until they repeat.
+        fields: what can influence the target after 0, 1, ... layers, counted back from the last.
+
+    """
+
+    spec: str
+    network: str
+    actors: int
+    layers: int
+    dim: int
+    heads: int
+    tile: int
+    causal: bool
+    costs: tuple[LayerCost, ...]
+    coverage: Coverage
+    target: int
+    fields: tuple[ActorSet, ...]
+    pair: Pair | None
+
+    def total(self, what: str) -> int | None:
+        """Add up one figure of `LayerCost` over all layers; None where a layer has none."""
+        values = [getattr(self.costs[layer % len(self.costs)], what) for layer in range(self.layers)]
+        return None if any(value is None for value in values) else sum(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; path counts as decimal strings, since they pass 64 bits, sets as intervals."""
+        found = {key: value for key, value in vars(self).items() if key not in ("costs", "fields", "coverage", "pair")}
+        found["layer_costs"] = [asdict(cost) for cost in self.costs]
+        found["coverage"] = asdict(self.coverage)
+        found["field_sizes"] = [len(field) for field in self.fields]
+        field = self.fields[-1]
+        shown = field.intervals[:1000]
+        found["field"] = {
+            "size": len(field),
+            "intervals": shown.tolist(),
+            "cut_short": len(shown) < len(field.intervals),
+        }
+        names = ("edges", "attention_flops", "projection_flops", "executed_flops", "decode_keys")
+        found["total"] = {name: self.total(name) for name in names}
+        found["pair"] = None
+        if self.pair:
+            found["pair"] = asdict(self.pair)
+            if self.pair.paths:
+                found["pair"]["paths"] = {name: str(count) for name, count in self.pair.paths.items()}
+        return found
+
+    def __str__(self) -> str:
+        return render(self)
 
 
 def render(a: Analysis) -> str:
@@ -49,19 +121,6 @@ def compare(analyses: Sequence[Analysis]) -> str:
     if first.pair:
         head += f"; disjoint: paths from actor {first.pair.source:,} to actor {first.pair.target:,}"
     return "\n".join([head, "-: not causal, or too much work to compute; look at one topology alone", "", *lines])
-
-
-def picture(topology: Topology, a: Analysis, height: int = 12) -> str:
-    """Draw the neighbourhood matrix of layer 0 (left) and the target's cone, the last layer on top (right)."""
-    matrix = _matrix(topology, a.actors, height)
-    cone = _cone(a.fields, a.actors, height)
-    titles = f"{'who reads whom, layer 0':<{2 * height + 6}}what reaches actor {a.target:,}, down the layers"
-    lines = [titles]
-    for i in range(max(len(matrix), len(cone))):
-        left = matrix[i] if i < len(matrix) else ""
-        right = cone[i] if i < len(cone) else ""
-        lines.append(f"{left:<{2 * height + 6}}{right}".rstrip())
-    return "\n".join(lines)
 
 
 def number(value: int | None) -> str:
@@ -203,57 +262,3 @@ def _spark(sizes: Sequence[int]) -> str:
     bars = "▁▂▃▄▅▆▇█"
     picked = sizes if len(sizes) <= 24 else [sizes[round(i * (len(sizes) - 1) / 23)] for i in range(24)]
     return "".join(bars[min(7, 8 * size // (max(sizes) + 1))] for size in picked)
-
-
-def densities(topology: Topology, n: int, layer: int, cells: int) -> NDArray[np.float64] | None:
-    """Return, for a coarse grid of cells, the share of pairs present; None if too many would have to be listed.
-
-    For large n a cell with some but not all pairs is given as a half.
-    """
-    relation = topology.relation(n, layer)
-    if relation.loose_bound() > _PICTURE_PAIRS:
-        return None
-    tile = -(-n // cells)
-    side = -(-n // tile)
-    if n <= _COUNTED_ACTORS:
-        readers, reads = np.nonzero(topology.mask(n, layer))
-        count = np.bincount(readers // tile * side + reads // tile, minlength=side * side).reshape(side, side)
-        lengths = np.minimum(tile, n - np.arange(side) * tile)
-        share: NDArray[np.float64] = count / np.outer(lengths, lengths)
-        return share
-    p = plan(topology, n, tile, layer, split="tiles")
-    share = np.zeros((side, side))
-    for i in range(side):
-        for s in range(p.indptr[i], p.indptr[i + 1]):
-            share[i, p.start[s] : p.stop[s]] = 1.0 if p.full[s] else 0.5
-    return share
-
-
-def _matrix(topology: Topology, n: int, height: int) -> list[str]:
-    share = densities(topology, n, 0, height)
-    if share is None:
-        return ["too many loose pairs", "to draw"]
-    return ["".join(2 * _shade(x) for x in row) + "|" for row in share]
-
-
-def _shade(share: float) -> str:
-    return _SHADES[4 if share == 1 else 0 if share == 0 else 1 + min(2, int(3 * share))]
-
-
-def _cone(fields: Sequence[ActorSet], n: int, height: int, width: int = 48) -> list[str]:
-    width = min(width, n)
-    layers = len(fields) - 1
-    rows = range(layers + 1) if layers < height else [round(i * layers / (height - 1)) for i in range(height)]
-    edges = np.arange(width + 1) * n // width
-    lines = []
-    for k in rows:
-        inside = np.zeros(width + 1, np.int64)
-        pieces = fields[k].intervals
-        covered = np.r_[0, np.cumsum(pieces[:, 1] - pieces[:, 0])]
-        place = np.searchsorted(pieces[:, 0], edges, side="left")
-        over = np.where(place > 0, np.maximum(pieces[np.maximum(place - 1, 0), 1] - edges, 0), 0)
-        inside = covered[place] - over
-        share = np.diff(inside) / np.diff(edges)
-        text = "".join(_shade(x) for x in share)
-        lines.append(f"{text}| {layers - k}")
-    return lines

@@ -7,23 +7,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from chorus.errors import InputError
-from chorus.topology.relation import Relation
 
 if TYPE_CHECKING:
     import networkx
+    import numpy as np
     from jaxtyping import Bool, Int64
+    from numpy.typing import NDArray
+
+    from chorus.topology.relation import Relation
 
 MAX_ACTORS = 1 << 31  # so that every count of pairs fits in 64 bits
 MAX_DEPTH = 60  # nested operations: deeper than this was not written by a person, and would overflow the stack
 MAX_LEAVES = 10_000
 _BINDING = {"|": 1, "&": 2, "-": 3}  # as in Python: - before & before |
-_MASK_LIMIT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Topology(ABC):
     def neighbors(self, actor: int, layer: int, n: int) -> NDArray[np.int64]:
         """Return what one actor reads at one layer: int64, ascending."""
         actor = whole("actor", actor, 0, n - 1)
-        return self.relation(n, layer).rows(np.array([actor]))[1]
+        return self.relation(n, layer).row(actor)
 
     def to_csr(self, n: int, layer: int = 0) -> tuple[Int64[np.ndarray, "n_plus_1"], Int64[np.ndarray, "edges"]]:
         """Every pair as compressed rows: `indices[indptr[t]:indptr[t + 1]]` is what t reads, ascending.
@@ -104,28 +104,20 @@ class Topology(ABC):
             InputError: there are more than 2**25 pairs; the message gives the number.
 
         """
-        t, s = self.relation(n, layer).pairs("a list of all edges")
-        return np.r_[0, np.cumsum(np.bincount(t, minlength=n))].astype(np.int64), s
+        return self.relation(n, layer).csr()
 
     def mask(self, n: int, layer: int = 0) -> Bool[np.ndarray, "n n"]:
         """Lay out the definition as a dense boolean matrix, mask[reader, read]; for n up to 32,768."""
-        if n * n > _MASK_LIMIT:
-            raise InputError(f"a dense mask of n = {n:,} has {n * n:,} entries, more than {_MASK_LIMIT:,}: use plan()")
-        dense = np.zeros((whole("n", n, 1, MAX_ACTORS), n), bool)
-        relation = self.relation(n, layer)
-        for block in relation.blocks():
-            which, reads = relation.rows(block)
-            dense[block[which], reads] = True
-        return dense
+        return self.relation(n, layer).dense()
 
     def to_networkx(self, n: int, layer: int = 0) -> networkx.DiGraph[int]:
         """Make a networkx DiGraph on 0..n-1 with an edge from every reader to what it reads."""
         import networkx
 
-        indptr, indices = self.to_csr(n, layer)
+        readers, reads = self.relation(n, layer).pairs("a list of all edges")
         graph: networkx.DiGraph[int] = networkx.DiGraph()
         graph.add_nodes_from(range(n))
-        graph.add_edges_from(zip(np.repeat(np.arange(n), np.diff(indptr)).tolist(), indices.tolist(), strict=True))
+        graph.add_edges_from(zip(readers.tolist(), reads.tolist(), strict=True))
         return graph
 
 
@@ -211,12 +203,13 @@ class PerLayer(Topology):
 
 def whole(what: str, value: object, low: int, high: int) -> int:
     """Return the value as a Python integer in [low, high], or an error that names it."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{what} must be a whole number, got {value!r}")
-    if not low <= value <= high:
-        bound = f"at least {low:,}" if value < low else f"at most {high:,}"
-        raise InputError(f"{what} must be {bound}, got {int(value):,}")
-    return int(value)
+    number = int(value)
+    if not low <= number <= high:
+        bound = f"at least {low:,}" if number < low else f"at most {high:,}"
+        raise InputError(f"{what} must be {bound}, got {number:,}")
+    return number
 
 
 @lru_cache(maxsize=64)
