@@ -259,8 +259,12 @@ def test_init_for_founders_elsewhere_writes_no_keys(tmp_path: Path) -> None:
         (("init", "d", "--log", "nowhere"), 2, "expected sqlite:FILE or etcd:HOST:PORT"),
     ],
 )
-def test_wrong_usage_is_told(arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_wrong_usage_is_told(
+    arguments: tuple[str, ...], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert message in cli(*arguments, code=code).stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_asking_where_nothing_runs_says_how_to_start_it(tmp_path: Path) -> None:

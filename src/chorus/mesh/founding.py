@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from chorus.errors import InputError
@@ -113,11 +114,7 @@ def found(
         tls: whether links are encrypted and checked on both sides; the files are named after the node.
 
     """
-    for name in founders:
-        if not re.fullmatch(NODE_NAME, name):
-            raise InputError(f"{name!r} is no name for a node: 1 to 64 letters, digits, '.', '_' and '-', such as ana")
-    engine_of(log, "--log", "sqlite", "etcd")
-    _make(directory)
+    _make(directory, founders, log)
     if places is not None and places.keys() != founders.keys():
         raise InputError("give every founder its HOST:PORT, or none")
     genesis = Genesis.of(founders.values())
@@ -168,7 +165,7 @@ def found_here(
     tls: bool = False,
 ) -> list[Path]:
     """Make keys and configurations for a mesh whose nodes all run on this host."""
-    _make(directory)
+    _make(directory, names, log)
     os.chmod(directory, 0o700)
     founders = {}
     for name in names:
@@ -178,7 +175,12 @@ def found_here(
     return found(directory, founders, own=set(names), member=member, topology=topology, log=log, places=places, tls=tls)
 
 
-def _make(directory: Path) -> None:
+def _make(directory: Path, names: Iterable[str], log: str) -> None:
+    """Make the directory, once it is clear that the mesh can be founded."""
+    for name in names:
+        if not re.fullmatch(NODE_NAME, name):
+            raise InputError(f"{name!r} is no name for a node: 1 to 64 letters, digits, '.', '_' and '-', such as ana")
+    engine_of(log, "--log", "sqlite", "etcd")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
