@@ -2,13 +2,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test soak lint format lock clean
+.PHONY: demo test test-partition soak lint format lock clean
 
 demo: $(READY)  ## solve real puzzles with the model in the box
 	$(BIN)/chorus think examples/sudoku.txt --json
 
 test: $(READY)  ## run every test
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-partition: $(READY)  ## cut hosts off and kill nodes and etcd members, for real (as root; half an hour)
+	@test "$$(id -u)" = 0 || { echo "test-partition makes network namespaces: run it as root" >&2; exit 2; }
+	CHORUS_PARTITIONS=all CHORUS_RESULTS=benchmarks/results/mesh_partition.json $(BIN)/pytest tests/mesh/test_partition.py
 
 SCHEDULES ?= 100000
 FIRST ?= 0

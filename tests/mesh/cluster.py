@@ -1,11 +1,9 @@
-"""A real etcd cluster of three members on loopback, under mutual TLS, and certificates of a throw-away authority."""
+"""A real etcd cluster of three members on loopback, and certificates of a throw-away authority."""
 
 import datetime
 import ipaddress
 import random
-import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 from cryptography import x509
@@ -13,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from chorus.mesh.etcd_servers import EtcdServers, Place
 from chorus.mesh.tls import Credentials
 
 
@@ -78,66 +77,8 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-class Etcd:
-    """Three etcd processes."""
-
-    def __init__(self, directory: Path, authority: Authority) -> None:
-        self.directory = directory
-        self.tls = authority.issue("etcd")
-        ports = free_ports(6)
-        self.clients, self._peers = ports[:3], ports[3:]
-        self.endpoints = [f"127.0.0.1:{port}" for port in self.clients]
-        self._processes: list[subprocess.Popen[bytes] | None] = [None] * 3
-        for member in range(3):
-            self.start(member)
-
-    def start(self, member: int) -> None:
-        """Start a member, anew or again."""
-        client, peer = (f"https://127.0.0.1:{ports[member]}" for ports in (self.clients, self._peers))
-        files = ("--trusted-ca-file", "--cert-file", "--key-file")
-        tls = [f"{option}={path}" for option, path in zip(files, self.tls, strict=True)]
-        tls += [f"--peer-{option[2:]}={path}" for option, path in zip(files, self.tls, strict=True)]
-        cluster = ",".join(f"m{i}=https://127.0.0.1:{port}" for i, port in enumerate(self._peers))
-        with open(self.directory / f"m{member}.log", "ab") as said:
-            self._processes[member] = subprocess.Popen(
-                [
-                    *("etcd", f"--name=m{member}", f"--data-dir={self.directory / f'm{member}'}"),
-                    *(f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
-                    *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
-                    *(f"--initial-cluster={cluster}", "--client-cert-auth", "--peer-client-cert-auth", *tls),
-                    "--log-level=error",
-                ],
-                stdout=said,
-                stderr=said,
-            )
-
-    def kill(self, member: int) -> None:
-        """Kill a member with SIGKILL."""
-        process = self._processes[member]
-        if process is not None:
-            process.kill()
-            process.wait()
-            self._processes[member] = None
-
-    def compact(self, revision: int) -> None:
-        """Forget the history before a revision."""
-        ca, certificate, key = self.tls
-        subprocess.run(
-            [
-                *("etcdctl", f"--endpoints=https://{self.endpoints[0]}", f"--cacert={ca}", f"--cert={certificate}"),
-                *(f"--key={key}", "compaction", "--physical", str(revision)),
-            ],
-            check=True,
-            capture_output=True,
-            env={"ETCDCTL_API": "3"},
-        )
-
-    def stop(self) -> None:
-        """Kill them all."""
-        for member in range(3):
-            self.kill(member)
-
-
-def missing() -> str:
-    """Say why there can be no cluster here, or nothing."""
-    return "" if shutil.which("etcd") and shutil.which("etcdctl") else "etcd-server and etcd-client are not installed"
+def etcd(directory: Path, authority: Authority) -> EtcdServers:
+    """Start three etcd members on loopback."""
+    ports = free_ports(6)
+    places = [Place("127.0.0.1", client, peer) for client, peer in zip(ports[:3], ports[3:], strict=True)]
+    return EtcdServers(directory, places, authority.issue("etcd"))

@@ -205,7 +205,7 @@ class Node:
             self._read(now)
         if not more:
             if self.fold.size < len(self._leaves):
-                self._halt(
+                self.halt(
                     f"the log has lost its tail: it ends at entry {self.fold.size}, and this node has seen "
                     f"{len(self._leaves)} committed; restore the log, or it is not the one this journal belongs to"
                 )
@@ -330,11 +330,11 @@ class Node:
         if not isinstance(applied, Applied):
             return
         if remembered is not None and leaf != remembered:
-            self._halt(f"entry {index} of the log is not the one this node saw committed before: the log was changed")
+            self.halt(f"entry {index} of the log is not the one this node saw committed before: the log was changed")
             return
         entry = applied.entry
         if self.chain.denies(applied):
-            self._halt(
+            self.halt(
                 f"the log holds entry {entry.seq} under this node's key that its journal does not: the key is in use "
                 "elsewhere, or the journal is not the latest; give this node a key of its own"
             )
@@ -392,6 +392,7 @@ class Node:
     def _say(self, message: AnyMessage) -> None:
         self._effects.append(Broadcast(self.gate.seal(message, max(self.chain.clock, self.fold.clock))))
 
-    def _halt(self, why: str) -> None:
+    def halt(self, why: str) -> None:
+        """Stop for good, and say why."""
         self.halted = why
         self._effects.append(Alarm(why, True))

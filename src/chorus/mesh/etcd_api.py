@@ -19,13 +19,14 @@ _MESSAGE, _OPTIONAL, _REPEATED = 11, 1, 3
 _MESSAGES = {
     "ResponseHeader": "uint64 cluster_id=1, uint64 member_id=2, int64 revision=3, uint64 raft_term=4",
     "KeyValue": "bytes key=1, int64 create_revision=2, int64 mod_revision=3, int64 version=4, bytes value=5",
-    "RangeRequest": "bytes key=1, bytes range_end=2, int64 limit=3, int64 revision=4, bool serializable=7",
+    "RangeRequest": "bytes key=1, bytes range_end=2, int64 limit=3, int64 revision=4, bool serializable=7, "
+    "bool keys_only=8",
     "RangeResponse": "ResponseHeader header=1, KeyValue kvs=2*, bool more=3, int64 count=4",
     "PutRequest": "bytes key=1, bytes value=2",
     "PutResponse": "ResponseHeader header=1",
     "RequestOp": "RangeRequest request_range=1, PutRequest request_put=2",
     "ResponseOp": "RangeResponse response_range=1, PutResponse response_put=2",
-    "Compare": "int32 result=1, int32 target=2, bytes key=3, int64 create_revision=5",
+    "Compare": "int32 result=1, int32 target=2, bytes key=3, int64 create_revision=5, int64 mod_revision=6",
     "TxnRequest": "Compare compare=1*, RequestOp success=2*, RequestOp failure=3*",
     "TxnResponse": "ResponseHeader header=1, bool succeeded=2, ResponseOp responses=3*",
     "WatchCreateRequest": "bytes key=1, bytes range_end=2, int64 start_revision=3",
@@ -40,7 +41,8 @@ _MESSAGES = {
 # Alternatives of a oneof must be written even when they are empty or zero.
 _ONE_OF = {"RequestOp", "ResponseOp", "WatchRequest", "Compare"}
 
-CREATE, EQUAL = 1, 0  # Compare.target and Compare.result
+CREATE, MOD = 1, 2  # Compare.target
+EQUAL, GREATER = 0, 1  # Compare.result
 
 RANGE = ("/etcdserverpb.KV/Range", "RangeRequest", "RangeResponse")
 PUT = ("/etcdserverpb.KV/Put", "PutRequest", "PutResponse")
@@ -64,7 +66,7 @@ def _declare() -> dict[str, Any]:
             field.type = _SCALAR.get(kind, _MESSAGE)
             if field.type == _MESSAGE:
                 field.type_name = f".{_PACKAGE}.{kind}"
-            if one_of and (field.type == _MESSAGE or label == "create_revision"):
+            if one_of and (field.type == _MESSAGE or label in ("create_revision", "mod_revision")):
                 field.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)

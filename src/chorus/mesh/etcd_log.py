@@ -16,27 +16,18 @@ from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-import grpc
 import grpc.aio
 import msgspec
 
-from chorus.errors import InputError
-from chorus.mesh.etcd_api import CREATE, EQUAL, MEMBERS, RANGE, TXN, WATCH, codec, message
-from chorus.mesh.log import LogUnavailableError, Unknown
+from chorus.mesh.etcd_api import CREATE, EQUAL, GREATER, MEMBERS, MOD, RANGE, TXN, WATCH, codec, message
+from chorus.mesh.etcd_client import EtcdClient
+from chorus.mesh.log import LogLostError, LogUnavailableError, Unknown
 from chorus.mesh.tls import Credentials
 
 _MOST = 1 << 20  # bytes in one request; etcd takes 1.5 MiB by default
 _PER_REVISION = 256  # positions in one revision: room for the records of a batch
 _BUFFER = 8192  # records read ahead
 _PAGE = 256  # keys in one answer when the whole log is read anew
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.keepalive_time_ms", 5000),
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.use_local_subchannel_pool", 1),
-]
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -57,26 +48,16 @@ class EtcdLog:
     def __init__(
         self, endpoints: Sequence[str], mesh: bytes, credentials: Credentials | None = None, timeout: float = 2.0
     ) -> None:
-        for endpoint in endpoints:
-            host, _, port = endpoint.rpartition(":")
-            if not host or not port.isdigit():
-                raise InputError(f"{endpoint!r} is no address of an etcd member; expected HOST:PORT")
-        self.endpoints = list(endpoints)
+        self.client = EtcdClient(endpoints, credentials, timeout)
         self._prefix = f"chorus/{mesh.hex()}/".encode()
         self._batches = self._prefix + b"batch/"
         self._head = self._prefix + b"head"
-        self._timeout = timeout
-        self._tls = None
-        if credentials is not None:
-            ca, certificate, key = credentials.read()
-            self._tls = grpc.ssl_channel_credentials(ca, key, certificate)
-        self._at = 0  # the endpoint in use
-        self._channel: Any = None
-        self._cluster = 0
+        self._known = 0  # the newest revision of `head` that was told: a cluster that has not got it was made anew
         self._records: deque[tuple[int, bytes]] = deque()
         self._covered = 0  # the revision up to which `_records` is complete
         self._start = 0  # the position after which `_records` begins
         self._follower: asyncio.Task[None] | None = None
+        self._followed = ""  # the member that `_follower` is told by
         self._grown = asyncio.Event()  # something arrived since `watch` last returned
         self._moved = asyncio.Event()  # something arrived since a reading last looked
         self._room = asyncio.Event()
@@ -93,9 +74,12 @@ class EtcdLog:
     async def _put(self, batch: list[bytes]) -> int | Unknown:
         value = _pack(batch)
         key = self._batches + sha256(value).digest()
+        known = self._known
+        absent = message("Compare", target=CREATE, result=EQUAL, key=key, create_revision=0)
+        same_log = message("Compare", target=MOD, result=GREATER, key=self._head, mod_revision=known - 1)
         request = message(
             "TxnRequest",
-            compare=[message("Compare", target=CREATE, result=EQUAL, key=key, create_revision=0)],
+            compare=[absent, same_log] if known else [absent],
             success=[
                 message("RequestOp", request_put=message("PutRequest", key=key, value=value)),
                 message("RequestOp", request_put=message("PutRequest", key=self._head)),
@@ -103,32 +87,43 @@ class EtcdLog:
             failure=[message("RequestOp", request_range=message("RangeRequest", key=key))],
         )
         try:
-            answer = await self._call(TXN, request)
+            answer = await self.client.call(TXN, request)
         except LogUnavailableError as error:
             return Unknown(str(error))
         there = answer.responses[0].response_range.kvs if not answer.succeeded else []
-        revision = there[0].mod_revision if there else answer.header.revision
-        return int(revision) * _PER_REVISION + len(batch) - 1
+        if not answer.succeeded and not there:
+            return Unknown(_lost(self.client.endpoint, int(answer.header.revision), known))
+        revision = int(there[0].mod_revision if there else answer.header.revision)
+        self._known = max(self._known, revision)
+        return revision * _PER_REVISION + len(batch) - 1
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` records after a position, all there were when the reading began if they are fewer."""
-        head = await self._call(RANGE, message("RangeRequest", key=self._head))
+        """Return up to `limit` records after a position, all there were when the reading began if they are fewer.
+
+        Raises `LogUnavailableError`, and `LogLostError` when the cluster has not got what it once told.
+        """
+        known = self._known
+        head = await self.client.call(RANGE, message("RangeRequest", key=self._head))
         reach = int(head.kvs[0].mod_revision) if head.kvs else 0
+        if reach < known:
+            raise LogLostError(_lost(self.client.endpoint, reach, known))
+        self._known = max(self._known, reach)
         self._follow(after)
         while self._records and self._records[0][0] <= after:
             self._records.popleft()
         self._start = after
         self._room.set()
-        where = self.endpoints[self._at]
+        where = self._followed
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.client.timeout):
                 while self._covered < reach and len(self._records) < limit:
                     if self._follower is None or self._follower.done():
                         raise LogUnavailableError(f"etcd at {where}: the watch ended; it is begun again")
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
-            await self._move_on()
+            if self.client.endpoint == where:
+                self.client.move_on()
             raise LogUnavailableError(f"etcd at {where} is behind its cluster") from None
         return [self._records[i] for i in range(min(limit, len(self._records)))]
 
@@ -139,76 +134,30 @@ class EtcdLog:
 
     async def members(self) -> list[str]:
         """Return the names and addresses of the cluster's members."""
-        answer = await self._call(MEMBERS, message("MemberListRequest"))
+        answer = await self.client.call(MEMBERS, message("MemberListRequest"))
         return [f"{member.name} {','.join(member.clientURLs)}" for member in answer.members]
 
     async def close(self) -> None:
-        """End the watch and close the connection."""
-        await self._disconnect()
-
-    # The connection.
-
-    async def _call(self, method: tuple[str, str, str], request: Any) -> Any:
-        """Ask the endpoint in use, once: whoever calls knows whether to ask again. Moves on when it does not answer."""
-        at, channel = self._at, self._connected()
-        try:
-            answer = await channel.unary_unary(method[0], **codec(method))(request, timeout=self._timeout)
-        except grpc.aio.AioRpcError as error:
-            if at == self._at:
-                await self._move_on()
-            raise LogUnavailableError(f"etcd at {self.endpoints[at]}: {_words(error)}") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise LogUnavailableError(f"etcd at {self.endpoints[at]}: the connection was given up") from None
-        self._check(answer.header.cluster_id, self.endpoints[at])
-        return answer
-
-    def _check(self, cluster: int, endpoint: str) -> None:
-        self._cluster = self._cluster or cluster
-        if cluster != self._cluster:
-            raise LogUnavailableError(
-                f"etcd at {endpoint} belongs to another cluster ({cluster:x}, not {self._cluster:x}): "
-                "correct mesh.log, or stop this node if its cluster was made anew"
-            )
-
-    def _connected(self) -> Any:
-        if self._channel is None:
-            where = self.endpoints[self._at]
-            self._channel = (
-                grpc.aio.insecure_channel(where, options=_OPTIONS)
-                if self._tls is None
-                else grpc.aio.secure_channel(where, self._tls, options=_OPTIONS)
-            )
-        return self._channel
-
-    async def _move_on(self) -> None:
-        self._at = (self._at + 1) % len(self.endpoints)
-        await self._disconnect()
-
-    async def _disconnect(self) -> None:
+        """End the watch and close the connections."""
         follower, self._follower = self._follower, None
-        channel, self._channel = self._channel, None
         if follower is not None:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
-        if channel is not None:
-            await channel.close()
-        self._moved.set()
+        await self.client.close()
 
     # The watch.
 
     def _follow(self, after: int) -> None:
-        """See to it that records after this position arrive."""
-        if after < self._start or (self._follower is not None and self._follower.done()):
-            if self._follower is not None:
-                self._follower.cancel()
-            self._follower = None
-        if self._follower is None:
-            self._records.clear()
-            self._start, self._covered = after, max(0, after // _PER_REVISION - 1)
-            self._follower = asyncio.get_running_loop().create_task(self._arrive(self._connected(), after))
+        """See to it that records after this position arrive, from the member in use."""
+        following = self._follower is not None and not self._follower.done() and self._followed == self.client.endpoint
+        if following and after >= self._start:
+            return
+        if self._follower is not None:
+            self._follower.cancel()
+        self._records.clear()
+        self._start, self._covered = after, max(0, after // _PER_REVISION - 1)
+        self._followed = self.client.endpoint
+        self._follower = asyncio.get_running_loop().create_task(self._arrive(self.client.channel, after))
 
     async def _arrive(self, channel: Any, after: int) -> None:
         # A watch or a connection that ends is begun again by the next reading.
@@ -249,7 +198,7 @@ class EtcdLog:
         found = []
         while True:
             request = message("RangeRequest", key=key, range_end=end, limit=_PAGE, revision=revision)
-            answer = await channel.unary_unary(RANGE[0], **codec(RANGE))(request, timeout=self._timeout)
+            answer = await channel.unary_unary(RANGE[0], **codec(RANGE))(request, timeout=self.client.timeout)
             revision = revision or int(answer.header.revision)
             found += [kv for kv in answer.kvs if kv.mod_revision >= after // _PER_REVISION]
             if not answer.more:
@@ -293,10 +242,8 @@ async def _once(request: Any) -> AsyncIterator[Any]:
     await asyncio.Event().wait()  # ending the requests would end the watch
 
 
-def _words(error: grpc.aio.AioRpcError) -> str:
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return "no answer in time (is it running, reachable, and part of a majority?)"
-    details = " ".join((error.details() or "").split())[:200]
-    if "certificate" in details.lower() or "handshake" in details.lower():
-        return f"the TLS handshake failed; check the [tls] files and the server's certificate ({details})"
-    return f"{error.code().name.lower()}: {details}"
+def _lost(endpoint: str, reach: int, known: int) -> str:
+    return (
+        f"etcd at {endpoint} has lost the log: it reaches revision {reach} and had told of {known}. The cluster was "
+        "made anew or restored from an older copy; restore a newer one"
+    )

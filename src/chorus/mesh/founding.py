@@ -109,7 +109,8 @@ def found(
         own: the names whose nodes run on this host.
         member: the lines of the `[member]` table.
         topology: who reads whose proposals.
-        log: where the log is: `sqlite:FILE` on one host, `etcd:HOST:PORT,...` on many.
+        log: where the log is: `sqlite:FILE` on one host, `etcd:HOST:PORT,...` on many; a node asks etcd's member on its
+            own host first, where there is one.
         places: where each node listens, as `host:port`, for a Zenoh bus; without, the bus is the local one.
         tls: whether links are encrypted and checked on both sides; the files are named after the node.
 
@@ -135,7 +136,7 @@ journal = "{name}.journal"
 # The genesis is pinned here and nowhere else: compare it with your peers' by other means than this mesh.
 genesis = "{genesis.hash.hex()}"
 nonce = "{genesis.nonce.hex()}"
-log = {json.dumps(log)}
+log = {json.dumps(_own_first(log, places[name]) if places else log)}
 bus = {json.dumps(bus)}{peers}
 topology = {json.dumps(topology)}
 
@@ -152,6 +153,15 @@ topology = {json.dumps(topology)}
             raise InputError(f"{path}: exists already; found a mesh in a directory of its own") from error
         written.append(path)
     return written
+
+
+def _own_first(log: str, place: str) -> str:
+    """Put etcd's members on a node's own host first."""
+    kind, _, endpoints = log.partition(":")
+    if kind != "etcd":
+        return log
+    own = place.rpartition(":")[0]
+    return "etcd:" + ",".join(sorted(endpoints.split(","), key=lambda e: e.strip().rpartition(":")[0] != own))
 
 
 def found_here(

@@ -30,6 +30,10 @@ class LogUnavailableError(ChorusError):
     """The log could not be read now."""
 
 
+class LogLostError(ChorusError):
+    """The log no longer holds what was read from it: whoever relies on it must stop."""
+
+
 class OrderedLog(Protocol):
     """An append-only sequence of records, agreed upon by everyone who reads it."""
 
@@ -37,7 +41,10 @@ class OrderedLog(Protocol):
         """Append records in this order; return the position of the last, once it is durable."""
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` records after a position (0: from the start); raises `LogUnavailableError`."""
+        """Return up to `limit` records after a position (0: from the start).
+
+        Raises `LogUnavailableError`, or `LogLostError` when records that were read before are there no more.
+        """
 
     async def watch(self, after: int) -> None:
         """Return once there may be a record after this position."""

@@ -34,7 +34,7 @@ from chorus.mesh.effects import (
 )
 from chorus.mesh.gossip import PIECE
 from chorus.mesh.journal import Journal, JournalError
-from chorus.mesh.log import LogUnavailableError, OrderedLog, Unknown
+from chorus.mesh.log import LogLostError, LogUnavailableError, OrderedLog, Unknown
 from chorus.mesh.member import (
     Answer,
     BudgetSpentError,
@@ -233,10 +233,13 @@ class Runtime:
     async def _read(self, read: Read) -> None:
         try:
             records: list[tuple[int, bytes]] | None = await self.log.read(read.after, READ_LIMIT)
-            self.node.tail.unread = ""
+            self.node.tail.readable(time.monotonic())
         except LogUnavailableError as error:
             records = None
             self.node.tail.unread = str(error)
+        except LogLostError as error:
+            records = None
+            self.node.halt(str(error))
         self.node.read(time.monotonic(), read.after, records, records is not None and len(records) == READ_LIMIT)
         self._carry_out()
 

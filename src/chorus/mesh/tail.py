@@ -48,6 +48,13 @@ class Tail:
         """Note that something appended was seen committed: more may be appended at once."""
         self._hold_until = now
 
+    def readable(self, now: float) -> None:
+        """Note that the log could be read: if it could not before, what waits may be appended at once."""
+        if self.unread:
+            self.unread = ""
+            self._pause = self._limits.retry
+            self._hold_until = now
+
     def poll_due(self, now: float) -> bool:
         """Say whether the log should be looked at although nothing was heard of it."""
         return now >= self._next_poll

@@ -1,0 +1,121 @@
+"""Real partitions: hosts in network namespaces, each with etcd and a node, with the cable between them pulled.
+
+One case runs by itself; `make test-partition` runs all of them, and the kills.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from chorus.mesh.testbed import Testbed, hears, wait_for, why_not
+from chorus.mesh.verification import read_journal
+
+_spec = spec_from_file_location("trial", Path(__file__).with_name("trial.py"))
+assert _spec is not None
+assert _spec.loader is not None
+trial = module_from_spec(_spec)
+_spec.loader.exec_module(trial)
+
+ALL = os.environ.get("CHORUS_PARTITIONS") == "all"
+RESULTS = os.environ.get("CHORUS_RESULTS", "")
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no hosts in network namespaces here: {why_not()}")
+
+PACE = 0.15  # seconds between two tokens: long beside what a busy machine adds
+MORE = "\n[limits]\nproposals = 1\n"  # one answer at a time: a node's tokens are one stream with one pace
+
+CASES = [(3, "leader", 20.0)]
+if ALL:
+    CASES += [(n, side, s) for s in (20.0, 65.0) for n in (3, 5) for side in ("leader", "follower")][1:]
+
+
+@pytest.fixture
+def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Testbed]:
+    with Testbed(tmp_path / "m", request.param, f'kind = "sudoku"\npace = {PACE}', MORE) as made:
+        made.wait_until_up()
+        yield made
+
+
+@pytest.mark.parametrize(("bed", "side", "seconds"), CASES, indirect=["bed"])
+def test_both_sides_of_a_cut_go_on_and_one_commits(
+    bed: Testbed, side: str, seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(bed.configs)
+    leader = bed.leader()
+    follower = (leader + 1) % count
+    minority = [leader, follower] if side == "leader" else [follower, (leader + 2) % count]
+    minority = sorted(minority[: count // 2])
+    majority = [n for n in range(count) if n not in minority]
+    load = trial.Load(bed)
+    puts = trial.BarePuts(bed, majority[0])
+    time.sleep(10.0 if seconds > 20.0 else 6.0)
+
+    begin = load_began = time.monotonic()
+    begin -= 5.0
+    bed.hosts.cut(minority)
+    cut = time.monotonic()
+    time.sleep(1.0)  # what was read before the cut is folded by now
+    sizes = {n: bed.status(n)["committed"]["size"] for n in minority}
+    said = {n: len(journal_of(bed, n)) for n in minority}
+    time.sleep(max(0.0, cut + seconds - time.monotonic()))
+    stuck = {n: bed.status(n)["committed"]["size"] for n in minority}
+    alone = {n: len(journal_of(bed, n)) - said[n] for n in minority}
+    committed = trial.minority_committed(bed, minority, majority[0], said)
+    heard = {n: hears(bed.status(n)) for n in range(count)}
+    heal = time.monotonic()
+    bed.hosts.heal()
+    wait_for(lambda: all(caught_up(bed, n, majority[0]) for n in minority), trial.LONG, "the minority did not catch up")
+    healed = time.monotonic() - heal
+    time.sleep(2.0)
+    puts.stop()
+    load.stop(keep=minority)
+    load.finish()
+    trial.settle(bed)
+    notes = trial.check(bed, load)
+
+    # Each side hears its own and nobody else.
+    assert heard == {n: len(minority) if n in minority else len(majority) for n in range(count)}
+    # The minority thinks on at its pace, says things, and commits none of them.
+    paces = {n: trial.usual(load.said[n], begin, cut) for n in minority}
+    pauses = {n: trial.longest(load.said[n], cut, heal) for n in minority}
+    assert all(pauses[n] <= 2 * paces[n] for n in minority), (pauses, paces)
+    assert stuck == sizes
+    assert committed == 0
+    assert all(alone[n] > seconds / 4 for n in minority)
+    # The majority goes on committing.
+    end = min(heal, cut + 20.0)
+    stall = trial.longest(load.committed[majority[0]], load_began, end)
+    own = trial.longest(puts.times, load_began, end)
+    assert stall < seconds / 2
+    figures = {
+        "minority: longest pause between tokens / usual": max(pauses[n] / paces[n] for n in minority),
+        "minority: entries said while cut off": sum(alone.values()),
+        "minority: entries committed while cut off": committed,
+        "majority: longest pause between commits, s": stall,
+        "majority: longest pause of bare puts to etcd, s": own,
+        "after healing: s until the minority's entries were committed": healed,
+        "after healing: entries in the log, each once and in order": sum(notes.values()),
+        "after healing: of these superseded": sum(notes.values()) - notes[""],
+    }
+    with capsys.disabled():
+        print(f"\n{count} nodes, the {side}'s side cut off for {seconds:.0f} s")
+        for name, value in figures.items():
+            print(f"  {name:<62} {value:.2f}" if isinstance(value, float) else f"  {name:<62} {value}")
+    if RESULTS:
+        trial.keep(Path(RESULTS), f"{count} nodes, {side}, {seconds:.0f} s", figures)
+
+
+def journal_of(bed: Testbed, number: int) -> list[bytes]:
+    config = bed.configs[number]
+    return read_journal(config.at(config.node.journal), "entry")
+
+
+def caught_up(bed: Testbed, number: int, other: int) -> bool:
+    """Say whether what a node said while it was cut off is committed: only what it is just saying waits."""
+    here, there = bed.status(number), bed.status(other)
+    return bool(
+        here and there and here["tentative"] <= 3 and here["committed"]["size"] >= there["committed"]["size"] - 20
+    )
