@@ -3,9 +3,12 @@
 import asyncio
 import json
 import socket
+import ssl
 import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,16 @@ from chorus.mesh.founding import found_here, member_lines
 from chorus.mesh.member import Answer, Judgement
 from chorus.mesh.merkle import verify_inclusion
 from chorus.mesh.runtime import Runtime
-from chorus.mesh.server import Door
+from chorus.mesh.server import Door, create_app
+from chorus.mesh.server.connection import Connection
+from chorus.mesh.server.gate import Gate
+from chorus.mesh.server.openapi import DESCRIPTION
+
+_spec = spec_from_file_location("cluster", Path(__file__).with_name("cluster.py"))
+assert _spec is not None
+assert _spec.loader is not None
+cluster = module_from_spec(_spec)
+_spec.loader.exec_module(cluster)
 
 TOKEN = "a-token-for-the-tests-only"
 SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -36,20 +48,22 @@ class Speller:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.cancelled = 0
+        self.held = self.cancelled = 0
 
     async def propose(self, question: str, seed: int, budget: int, emit: Any) -> Answer:
         text = str(2 * int(question)) if question.isdecimal() and len(question) < 9 else question
         try:
-            for letter in text[:1000]:
+            for letter in text[:900]:
                 await asyncio.sleep(0)
                 emit(letter)
+            emit(text[900:])
             if question.startswith("hold"):
+                self.held += 1
                 await self.gate.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return Answer(text[:1000], 0.0, len(text[:1000]))
+        return Answer(text, 0.0, len(text))
 
     async def judge(self, question: str, answer: str) -> Judgement:
         return Judgement(1.0, True)
@@ -127,18 +141,110 @@ def test_the_openai_client_asks_a_mesh_and_learns_where_the_answer_is_committed(
     asyncio.run(play())
 
 
-def test_nothing_answers_without_the_token_but_healthz(tmp_path: Path) -> None:
+def test_no_route_answers_without_the_token_but_healthz(tmp_path: Path, monkeypatch: Any) -> None:
+    apps: list[Gate] = []
+
+    def noted(*args: Any, **more: Any) -> Gate:
+        apps.append(create_app(*args, **more))
+        return apps[-1]
+
+    monkeypatch.setattr("chorus.mesh.server.door.create_app", noted)
+
     async def play() -> None:
         async with served(configured(tmp_path, nodes=1), [Speller()]) as (url, _), httpx.AsyncClient(base_url=url) as c:
-            paths = ["/v1/models", "/v1/models/chorus", "/v1/cluster", "/metrics", "/openapi.json", "/nothing", "/"]
-            for path in [*paths, "/v1/chat/completions", "/healthz/", "/healthz/../metrics", "/HEALTHZ", "/%2fhealthz"]:
-                for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
-                    for method in ("GET", "POST", "HEAD", "OPTIONS"):
-                        got = await c.request(method, path, headers=header)
-                        assert got.status_code == 401, (method, path)
-                        if method != "HEAD":
-                            assert got.json()["error"]["code"] == "invalid_token"
+            routes = {route.path for route in apps[0].app.routes}
+            assert len(routes) > 5
+            assert routes == DESCRIPTION["paths"].keys()  # what is served is described
+            strange = {"/nothing", "/", "/healthz/", "/healthz/../metrics", "/HEALTHZ", "/%2fhealthz", "//healthz"}
+            paths = {path.format(model="chorus") for path in routes} - {"/healthz"} | strange
+            right, wrong = ("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer wrong")
+            refused: list[Any] = [[], [wrong], [("authorization", f"Basic {TOKEN}")], [right, wrong], [right, right]]
+            for path in sorted(paths):
+                tries = [("GET", headers) for headers in refused] + [(m, []) for m in ("POST", "HEAD", "OPTIONS")]
+                for method, headers in tries:
+                    got = await c.request(method, path, headers=headers)
+                    assert got.status_code == 401, (method, path, headers)
+                    if method != "HEAD":
+                        assert got.json()["error"]["code"] == "invalid_token"
             assert (await c.get("/healthz")).json() == {"status": "ok"}
+
+    asyncio.run(play())
+
+
+def test_the_openai_client_asks_over_tls_and_nobody_without_it(tmp_path: Path) -> None:
+    authority = cluster.Authority(tmp_path / "tls")
+    door = authority.issue("door")
+    lines = f'certificate = "{door.certificate}"\nprivate_key = "{door.key}"'
+    trusting = ssl.create_default_context(cafile=str(door.ca))
+    stranger = ssl.create_default_context(cafile=str(cluster.Authority(tmp_path / "other").issue("x").ca))
+
+    async def ask(url: str, context: ssl.SSLContext, **more: Any) -> Any:
+        async with openai.AsyncOpenAI(
+            base_url=url + "/v1", api_key=TOKEN, max_retries=0, http_client=httpx.AsyncClient(verify=context)
+        ) as c:
+            messages: Any = [{"role": "user", "content": "21"}]
+            got = await c.chat.completions.create(model="chorus", messages=messages, **more)
+            return [chunk async for chunk in got] if more else got
+
+    async def play() -> None:
+        async with served(configured(tmp_path / "mesh", lines, nodes=1), [Speller()]) as (url, _):
+            assert url.startswith("https://127.0.0.1:")
+            assert (await ask(url, trusting)).choices[0].message.content == "42"
+            chunks = await ask(url, trusting, stream=True)
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "42"
+            assert chunks[-1].model_extra["chorus"]["committed"]
+            for wrong, context in ((url, stranger), (url.replace("https", "http"), trusting)):
+                with pytest.raises(openai.APIConnectionError):
+                    await ask(wrong, context)
+            old = ssl.create_default_context(cafile=str(door.ca))
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+            with pytest.raises(openai.APIConnectionError):
+                await ask(url, old)
+
+    asyncio.run(play())
+
+
+def test_a_client_that_does_not_finish_its_request_is_cut_off(tmp_path: Path) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\n" % TOKEN.encode()
+    part_of = {
+        "nothing": b"",
+        "a part of the head": head,
+        "a second head": b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /healthz HTTP/1.1\r\nhost:",
+        "a part of the body": head + b"content-length: 10\r\n\r\n{",
+    }
+
+    async def play() -> None:
+        async with served(configured(tmp_path, "timeout = 0.2", nodes=1), [Speller()]) as (url, _), http(url) as c:
+            host, port = url.removeprefix("http://").split(":")
+            for what, sent in part_of.items():
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(sent)
+                if what == "a second head":  # and one letter of it whenever something was heard of the first
+                    await reader.readuntil(b"}")
+                    writer.write(b"y")
+                with suppress(ConnectionError):
+                    got = await asyncio.wait_for(reader.read(), 300)
+                    assert (b"408" in got) == (what == "a part of the body"), what
+                writer.close()
+            assert (await c.get("/healthz")).status_code == 200
+
+    asyncio.run(play())
+
+
+def test_one_connection_more_than_are_taken_is_closed_and_the_others_stay(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with served(configured(tmp_path, "streams = 1", nodes=1), [Speller()]) as (url, _):
+            host, port = url.removeprefix("http://").split(":")
+            taken = [await asyncio.open_connection(host, int(port)) for _ in range(65)]
+            reader, writer = await asyncio.open_connection(host, int(port))
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 300) == b""
+            writer.close()
+            taken[0][1].write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert b"200" in await taken[0][0].readline()
+            for _, each in taken:
+                each.close()
 
     asyncio.run(play())
 
@@ -180,16 +286,16 @@ def test_a_client_that_goes_away_withdraws_its_question(tmp_path: Path) -> None:
         members = [Speller()]
         async with served(configured(tmp_path, "streams = 1", nodes=1), members) as (url, node):
             messages: Any = [{"role": "user", "content": "hold on"}]
-            for stream in (True, False):
+            for number, stream in enumerate((True, False), 1):
                 asked = asyncio.create_task(_ask(client(url), messages, stream))
-                await until(lambda: len(node.node.deliberation.running) == 1)
+                await until(lambda number=number: members[0].held == number)
                 with pytest.raises(openai.RateLimitError):  # one at a time is the bound here
                     await client(url).chat.completions.create(model="chorus", messages=messages)
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
                 await until(lambda: not node.node.fold.open and not node.node.deliberation.running)
             assert [r.outcome for r in node.node.fold.rounds.values()] == ["cancelled"] * 2
-            assert members[0].cancelled == 2
+            await until(lambda: members[0].cancelled == 2)
 
     asyncio.run(play())
 
@@ -200,23 +306,68 @@ async def _ask(openai_: openai.AsyncOpenAI, messages: Any, stream: bool) -> None
         pass
 
 
-def test_readers_that_never_read_hold_nobody_up(tmp_path: Path) -> None:
+@asynccontextmanager
+async def not_reading(url: str, question: str, count: int) -> AsyncIterator[None]:
+    """Have clients ask for streams that they do not read, with as small buffers as there are on their side."""
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "chorus", "stream": True, "messages": [{"role": "user", "content": question}]})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+    idle = [socket.socket() for _ in range(count)]
+    for connection in idle:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((host, int(port)))
+        connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    yield
+    for connection in idle:
+        connection.close()
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Note every connection, and give it as small buffers as there are."""
+    found: list[Connection] = []
+    made = Connection.connection_made
+
+    def noted(self: Connection, transport: Any) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        found.append(self)
+        made(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", noted)
+    return found
+
+
+def test_readers_that_never_read_hold_nobody_up_and_cost_one_piece_each(tmp_path: Path, connections: Any) -> None:
     async def play() -> None:
-        async with served(configured(tmp_path, nodes=1), [Speller()]) as (url, node):
-            host, port = url.removeprefix("http://").split(":")
-            body = json.dumps({"model": "chorus", "stream": True, "messages": [{"role": "user", "content": "y" * 900}]})
-            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
-            idle = []
-            for _ in range(20):
-                idle.append(socket.create_connection((host, int(port))))
-                idle[-1].sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+        async with (
+            served(configured(tmp_path, "stall = 300", nodes=1), [Speller()]) as (url, node),
+            not_reading(url, "y" * 16_000, 20),
+        ):
             messages: Any = [{"role": "user", "content": "21"}]
             asks = [client(url).chat.completions.create(model="chorus", messages=messages) for _ in range(20)]
             answers = await asyncio.gather(*asks)
             assert {a.choices[0].message.content for a in answers} == {"42"}
             await until(lambda: len(node.node.fold.rounds) == 40 and not node.node.fold.open)
-            for connection in idle:
-                connection.close()
+
+            def waiting() -> list[int]:
+                return [c.transport.get_write_buffer_size() for c in connections]
+
+            await until(lambda: sum(size > 0 for size in waiting()) == 20)  # the kernel has no room for more
+            assert max(waiting()) < 20_000  # a piece has up to 16,384 letters; pieces and last event twice as many
+
+    asyncio.run(play())
+
+
+def test_a_reader_that_does_not_read_is_cut_off_and_its_question_withdrawn(tmp_path: Path, connections: Any) -> None:
+    async def play() -> None:
+        members = [Speller()]
+        async with (
+            served(configured(tmp_path, "stall = 0.1", nodes=1), members) as (url, node),
+            not_reading(url, "hold" + "y" * 16_000, 1),
+        ):
+            await until(lambda: len(node.node.fold.rounds) == 1 and not node.node.fold.open)
+            assert [r.outcome for r in node.node.fold.rounds.values()] == ["cancelled"]
+            await until(lambda: members[0].cancelled == 1 and connections[0].transport.is_closing())
 
     asyncio.run(play())
 
@@ -244,7 +395,7 @@ def test_a_door_that_cannot_be_served_says_why(tmp_path: Path) -> None:
     wrong = {
         'host = "0.0.0.0"': "loopback only",
         'certificate = "a.pem"': "needs both",
-        'certificate = "a.pem"\nprivate_key = "b.pem"': "TLS",
+        'certificate = "a.pem"\nprivate_key = "b.pem"': r"TLS cannot be served with this: .*a\.pem: cannot read it",
         'token_env = "CHORUS_NO_SUCH_TOKEN"': "at least 16",
         'token_file = "none"': "cannot read the token",
         'host = "192.0.2.1"\ntoken_file = "token"': "cannot listen",

@@ -91,6 +91,7 @@ class ServerTable(_Strict, frozen=True, kw_only=True):
     private_key: str = ""
     streams: Annotated[int, Meta(ge=1, le=256)] = 256  # answers written at a time; a node opens 256 rounds at most
     patience: Annotated[float, Meta(gt=0, le=86400)] = 60.0  # how long members wait for one another
+    timeout: Annotated[float, Meta(gt=0)] = 10.0  # in which a request's head must have come, and then its body
     stall: Annotated[float, Meta(gt=0)] = 30.0  # in which a client must take what is written to it
 
 

@@ -21,16 +21,22 @@ class Credentials(NamedTuple):
 
     def read(self) -> tuple[bytes, bytes, bytes]:
         """Return the three files; raises `InputError` for what is missing, no PEM, expired, or does not fit."""
-        ca, certificate, key = (_read(path) for path in self)
-        for path, data in ((self.ca, ca), (self.certificate, certificate)):
-            _check(path, data)
-        try:
-            private = load_pem_private_key(key, None)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{self.key}: not an unencrypted private key in PEM ({error})") from error
-        if private.public_key() != x509.load_pem_x509_certificate(certificate).public_key():
-            raise InputError(f"{self.key}: not the key of the certificate {self.certificate}")
-        return ca, certificate, key
+        ca = _read(self.ca)
+        _check(self.ca, ca)
+        return ca, *read_pair(self.certificate, self.key)
+
+
+def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
+    """Return a certificate and its key; raises `InputError` for what is missing, no PEM, expired, or does not fit."""
+    shown, secret = _read(certificate), _read(key)
+    _check(certificate, shown)
+    try:
+        private = load_pem_private_key(secret, None)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{key}: not an unencrypted private key in PEM ({error})") from error
+    if private.public_key() != x509.load_pem_x509_certificate(shown).public_key():
+        raise InputError(f"{key}: not the key of the certificate {certificate}")
+    return shown, secret
 
 
 def _read(path: Path) -> bytes:

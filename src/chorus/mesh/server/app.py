@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from chorus.mesh.control import status
 from chorus.mesh.runtime import Runtime
@@ -36,8 +36,8 @@ def create_app(
     *,
     streams: int = 256,
     patience: float = 60.0,
-    stall: float = 30.0,
-) -> ASGIApp:
+    timeout: float = 10.0,
+) -> Gate:
     """Return the application for a running node; its lifespan must be run.
 
     Args:
@@ -47,7 +47,7 @@ def create_app(
         names: the members' names, by key.
         streams: answers written at a time.
         patience: seconds that members wait for one another.
-        stall: seconds in which a client must take what is written to it.
+        timeout: seconds in which a request's body must have come.
 
     """
     replies = Replies(runtime, names, streams)
@@ -66,7 +66,7 @@ def create_app(
             request = Request(scope, receive)
             if request.method != "POST":
                 raise HTTPException(405, headers={"allow": "POST"})
-            await Completions(replies, read_request(await request.body()), patience, stall)(scope, receive, send)
+            await Completions(replies, read_request(await request.body()), patience)(scope, receive, send)
 
     async def models(_: Request) -> Response:
         return json_response({"object": "list", "data": [model]})
@@ -118,4 +118,4 @@ def create_app(
     handlers = {HTTPException: refused, HttpError: told, Exception: fault}
     inner = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     inner.router.redirect_slashes = False
-    return Gate(inner, token)
+    return Gate(inner, token, timeout)

@@ -16,10 +16,6 @@ from chorus.mesh.server.replies import Replies, Reply
 GRACE = 10.0  # seconds after the members' patience in which the round's end must be committed
 
 
-class _StalledError(Exception):
-    """The client does not take what is written to it."""
-
-
 class Completions:
     """An ASGI response to one request.
 
@@ -27,15 +23,13 @@ class Completions:
         replies: where to ask.
         request: what is asked.
         patience: seconds that members wait for one another; the client waits `GRACE` longer.
-        stall: seconds in which a client must take what is written to it.
 
     """
 
-    def __init__(self, replies: Replies, request: ChatRequest, patience: float, stall: float) -> None:
+    def __init__(self, replies: Replies, request: ChatRequest, patience: float) -> None:
         self._replies = replies
         self._request = request
         self._patience = patience
-        self._stall = stall
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and stop when the client goes away: the question is withdrawn then."""
@@ -45,8 +39,6 @@ class Completions:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
-        except _StalledError:
-            pass  # the response stays unfinished, and the server closes the connection
         finally:
             work.cancel()
             gone.cancel()
@@ -78,12 +70,7 @@ class Completions:
 
             async def event(body: Any, *, last: bool = False) -> None:
                 data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-                message = {"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": not last}
-                try:
-                    async with asyncio.timeout(self._stall):
-                        await send(message)
-                except TimeoutError as error:
-                    raise _StalledError from error
+                await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": not last})
 
             async def piece(text: str) -> None:
                 tentative = {"tentative": reply.closed is None, "author": self._replies.names.get(reply.author, "")}

@@ -18,13 +18,33 @@ from chorus.errors import InputError
 from chorus.mesh.config import Config
 from chorus.mesh.runtime import Runtime
 from chorus.mesh.server.app import create_app
+from chorus.mesh.server.connection import Bounds, Connection
 from chorus.mesh.server.gate import MAX_HEADERS
+from chorus.mesh.tls import read_pair
 
 _SHORTEST = 16  # characters of a token
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the process's signals to the node."""
+    """A server that leaves the process's signals to the node, and bounds its connections."""
+
+    def __init__(self, config: uvicorn.Config, bounds: Bounds) -> None:
+        super().__init__(config)
+        self._bounds = bounds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections on these sockets."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        handshake = None if tls is None else self._bounds.timeout
+        self.servers = [
+            await loop.create_server(self._connection, sock=one, ssl=tls, backlog=256, ssl_handshake_timeout=handshake)
+            for one in sockets or ()
+        ]
+        self.started = True
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state, self._bounds)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -53,15 +73,14 @@ class Door:
             )
         if bool(table.certificate) != bool(table.private_key):
             raise InputError(f"{where}: TLS needs both a certificate and a private_key under [server]")
-        self._tls = (
-            (str(config.at(table.certificate)), str(config.at(table.private_key))) if table.certificate else None
-        )
+        self._tls = (config.at(table.certificate), config.at(table.private_key)) if table.certificate else None
         if self._tls is not None:
             try:
+                read_pair(*self._tls)
                 ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*self._tls)
-            except OSError as error:
+            except (InputError, OSError) as error:
                 place = config.place("server", "certificate")
-                raise InputError(f"{place}: cannot be used for TLS with this private_key ({error})") from error
+                raise InputError(f"{place}: TLS cannot be served with this: {error}") from error
         family = socket.AF_INET6 if ":" in table.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,7 +107,7 @@ class Door:
             self._config.names(),
             streams=table.streams,
             patience=table.patience,
-            stall=table.stall,
+            timeout=table.timeout,
         )
         server = _Server(
             uvicorn.Config(
@@ -100,12 +119,12 @@ class Door:
                 log_level="warning",
                 server_header=False,
                 h11_max_incomplete_event_size=2 * MAX_HEADERS,
-                limit_concurrency=table.streams + 64,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=2,
                 ssl_certfile=self._tls[0] if self._tls else None,
-                ssl_keyfile=self._tls[1] if self._tls else None,
-            )
+                ssl_keyfile=str(self._tls[1]) if self._tls else None,
+            ),
+            Bounds(connections=table.streams + 64, timeout=table.timeout, stall=table.stall),
         )
         self._socket.listen(256)  # from here on a client that connects waits to be served instead of being refused
         serving = asyncio.create_task(server.serve(sockets=[self._socket]))
