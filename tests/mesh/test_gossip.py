@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import chorus
 from chorus.mesh.core import Node
-from chorus.mesh.effects import Broadcast
+from chorus.mesh.effects import Alarm, Broadcast
 from chorus.mesh.entries import Ask, Entry, Vote, seal
 from chorus.mesh.fold import LEAP, Fold
 from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Entries, Gate, Heartbeat, Tokens
@@ -68,7 +68,6 @@ def test_what_is_older_than_the_window_is_a_replay() -> None:
         (gate(BEN).seal(BEAT, 0)[:-1], "malformed"),
         (gate(STRANGER).seal(BEAT, 0), "not a member"),
         (gate(BEN, mesh=bytes(32)).seal(BEAT, 0), "genesis"),
-        (gate(ANA).seal(BEAT, 0), "echo"),
         (gate(BEN).seal(BEAT, 2 * LEAP), "clock"),
     ],
 )
@@ -78,6 +77,22 @@ def test_what_is_wrong_is_counted_and_dropped(data: bytes, reason: str) -> None:
     assert n.gate.dropped == {reason: 1}
     n.received(0.0, gate(BEN).seal(BEAT, 0))
     assert BEN.public in n.peers  # and the next true message is heard
+
+
+def test_a_later_life_of_its_own_key_stops_a_node_and_an_earlier_one_or_a_forged_one_does_not() -> None:
+    n = node()
+    later = gate(ANA, boot=2).seal(BEAT, 0)
+    for data, reason in (
+        (gate(ANA, boot=0).seal(BEAT, 0), "echo"),
+        (n.gate.seal(BEAT, 0), "echo"),
+        (bytes(64) + later[64:], "signature"),
+    ):
+        n.received(0.0, data)
+        assert n.gate.dropped.pop(reason) == 1
+        assert not n.halted
+    n.received(0.0, later)
+    assert "speaks under this node's key" in n.halted
+    assert [effect.fatal for effect in n.take_effects() if isinstance(effect, Alarm)] == [True]
 
 
 def test_a_flood_is_cut_and_others_are_heard() -> None:

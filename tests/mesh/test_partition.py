@@ -4,6 +4,7 @@ One case runs by itself; `make test-partition` runs all of them, and the kills.
 """
 
 import os
+import random
 import time
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no hosts in network na
 
 PACE = 0.15  # seconds between two tokens: long beside what a busy machine adds
 MORE = "\n[limits]\nproposals = 1\n"  # one answer at a time: a node's tokens are one stream with one pace
+
+KILLS = 20 if ALL else 2
 
 CASES = [(3, "leader", 20.0)]
 if ALL:
@@ -100,12 +103,59 @@ def test_both_sides_of_a_cut_go_on_and_one_commits(
         "after healing: entries in the log, each once and in order": sum(notes.values()),
         "after healing: of these superseded": sum(notes.values()) - notes[""],
     }
+    tell(capsys, f"{count} nodes, the {side}'s side cut off for {seconds:.0f} s", figures)
+
+
+@pytest.mark.parametrize("bed", [3], indirect=True)
+def test_kills_of_nodes_and_of_etcd_members_under_load_lose_nothing(
+    bed: Testbed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    load = trial.Load(bed)
+    leaders, stalls, began = 0, [], time.monotonic()
+    for _ in range(KILLS):
+        victim = rng.randrange(3)
+        bed.kill_node(victim)
+        time.sleep(rng.uniform(0.0, 1.0))
+        bed.start_node(victim)
+        time.sleep(rng.uniform(0.0, 1.0))
+        member = bed.leader() if rng.random() < 0.5 else rng.randrange(3)
+        leaders += member == bed.etcd.leader(member)
+        killed = time.monotonic()
+        bed.etcd.kill(member)
+        # The nodes that live commit with the members that live.
+        wait_for(lambda since=killed: committed_since(load, since + 0.05), trial.LONG, "nothing was committed any more")
+        stalls.append(time.monotonic() - killed)
+        bed.etcd.start(member)
+        wait_for(lambda: all(map(bed.status, range(3))), trial.LONG, "a node did not come back")
+    wrote = sum(len(times) for times in load.said.values())
+    load.stop(keep=[0])
+    load.finish()
+    trial.settle(bed)
+    notes = trial.check(bed, load)
+    figures = {
+        "kills of nodes": KILLS,
+        "kills of etcd members": KILLS,
+        "of these leaders": leaders,
+        "longest time until a commit after an etcd member was killed, s": max(stalls),
+        "tokens a second, all nodes": wrote / (time.monotonic() - began),
+        "entries in the log, each once and in order": sum(notes.values()),
+        "of these superseded": sum(notes.values()) - notes[""],
+    }
+    tell(capsys, "kills under load, 3 nodes", figures)
+
+
+def tell(capsys: pytest.CaptureFixture[str], what: str, figures: dict[str, float]) -> None:
     with capsys.disabled():
-        print(f"\n{count} nodes, the {side}'s side cut off for {seconds:.0f} s")
+        print(f"\n{what}")
         for name, value in figures.items():
             print(f"  {name:<62} {value:.2f}" if isinstance(value, float) else f"  {name:<62} {value}")
     if RESULTS:
-        trial.keep(Path(RESULTS), f"{count} nodes, {side}, {seconds:.0f} s", figures)
+        trial.keep(Path(RESULTS), what, figures)
+
+
+def committed_since(load, since: float) -> bool:
+    return any(times and times[-1] > since for times in load.committed.values())
 
 
 def journal_of(bed: Testbed, number: int) -> list[bytes]:

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from chorus.mesh.artifacts import Artifacts
+from chorus.mesh.complaints import complain
 from chorus.mesh.config import Config, check_reach, load
 from chorus.mesh.control import ControlServer
 from chorus.mesh.core import Node
@@ -61,7 +62,11 @@ async def serve(
     async with control.serving(), beside(runtime) if beside is not None else nullcontext():
         if ready is not None:
             ready(runtime)
-        await runtime.run()
+        complaining = asyncio.create_task(complain(runtime, config))
+        try:
+            await runtime.run()
+        finally:
+            complaining.cancel()
 
 
 def run(path: Path) -> None:

@@ -158,6 +158,8 @@ class Node:
         """Take a message from the bus; whatever it is, it cannot harm."""
         envelope = self.gate.open(data, self.fold.members, self.fold.clock, now)
         if envelope is None:
+            if self.gate.twin and not self.halted:
+                self.halt(self.gate.twin)
             return
         self.chain.clock = max(self.chain.clock, envelope.clock)
         peer = self.peers.setdefault(envelope.sender, Peer(now))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from chorus.errors import InputError
+from chorus.errors import ChorusError, InputError
 from chorus.mesh.bus import Bus, SocketBus
 from chorus.mesh.config import Config
-from chorus.mesh.log import LogUnavailableError, OrderedLog, SqliteLog
+from chorus.mesh.log import LogUnavailableError, OrderedLog, SqliteLog, WrongLogError
 from chorus.mesh.tls import Credentials
 from chorus.mesh.verification import read_log
 
@@ -29,7 +30,10 @@ def open_log(config: Config) -> OrderedLog:
         from chorus.mesh.etcd_log import EtcdLog
     except ImportError as error:
         raise InputError(f"{config.path}: mesh.log: etcd " + _MISSING.format(error.name, "net")) from error
-    return EtcdLog([part.strip() for part in place.split(",")], config.genesis.hash, credentials(config))
+    try:
+        return EtcdLog([part.strip() for part in place.split(",")], config.genesis.hash, credentials(config))
+    except InputError as error:
+        raise InputError(f"{config.place('mesh', 'log')}: mesh.log: {error}") from error
 
 
 def open_bus(config: Config) -> Bus:
@@ -41,7 +45,10 @@ def open_bus(config: Config) -> Bus:
         from chorus.mesh.zenoh_bus import ZenohBus
     except ImportError as error:
         raise InputError(f"{config.path}: mesh.bus: zenoh " + _MISSING.format(error.name, "net")) from error
-    return ZenohBus(place, config.mesh.peers, config.genesis.hash, credentials(config))
+    try:
+        return ZenohBus(place, config.mesh.peers, config.genesis.hash, credentials(config))
+    except InputError as error:
+        raise InputError(f"{config.place('mesh', 'bus')}: mesh.bus: {error}") from error
 
 
 def open_tracing(config: Config) -> Tracing | None:
@@ -79,6 +86,8 @@ def committed(config: Config) -> Iterator[tuple[int, bytes]]:
             while records := runner.run(_page(log, after)):
                 yield from records
                 after = records[-1][0]
+        except (LogUnavailableError, WrongLogError) as error:
+            raise ChorusError(f"{config.place('mesh', 'log')}: mesh.log: {error}") from error
         finally:
             runner.run(log.close())
 
@@ -88,9 +97,7 @@ async def _open(config: Config) -> OrderedLog:
 
 
 async def _page(log: OrderedLog, after: int) -> list[tuple[int, bytes]]:
-    for _ in range(4):  # a cluster that has lost one member answers through another
-        try:
+    for _ in range(3):  # a cluster that is just electing a leader answers when it has one
+        with contextlib.suppress(LogUnavailableError):
             return await log.read(after, _PAGE)
-        except LogUnavailableError:
-            continue
     return await log.read(after, _PAGE)

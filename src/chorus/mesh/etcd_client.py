@@ -8,6 +8,7 @@ ordered log may be sent twice; see `etcd_log`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ class EtcdClient:
     def __init__(self, endpoints: Sequence[str], credentials: Credentials | None = None, timeout: float = 2.0) -> None:
         for endpoint in endpoints:
             host, _, port = endpoint.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
                 raise InputError(f"{endpoint!r} is no address of an etcd member; expected HOST:PORT")
         self.endpoints = list(endpoints)
         self.timeout = timeout
@@ -58,7 +59,6 @@ class EtcdClient:
             self._tls = grpc.ssl_channel_credentials(ca, key, certificate)
         self._at = 0
         self._channels: dict[int, Any] = {}
-        self._cluster = 0
         self._usual = 0.0  # seconds an answer takes, lately
 
     @property
@@ -100,11 +100,13 @@ class EtcdClient:
         finally:
             for task in asked:
                 task.cancel()
-        troubles = {at: troubles.get(at, _SILENT) for at in sorted({*troubles, *asked.values()})}
-        raise LogUnavailableError("; ".join(f"etcd at {self.endpoints[at]}: {words}" for at, words in troubles.items()))
+        whose: dict[str, list[str]] = {}
+        for at in sorted({*troubles, *asked.values()}):
+            whose.setdefault(troubles.get(at, _SILENT), []).append(self.endpoints[at])
+        raise LogUnavailableError("; ".join(f"etcd at {', '.join(who)}: {words}" for words, who in whose.items()))
 
     async def each(self, method: tuple[str, str, str], request: Any) -> list[Any]:
-        """Ask every member once; return each one's answer, or why there is none."""
+        """Ask every member once; return each one's answer, or in words why there is none."""
         return await asyncio.gather(*(self._ask(at, method, request) for at in range(len(self.endpoints))))
 
     async def close(self) -> None:
@@ -129,18 +131,16 @@ class EtcdClient:
         try:
             answer = await ask(request, timeout=self.timeout)
         except grpc.aio.AioRpcError as error:
-            return _words(error)
-        cluster = int(answer.header.cluster_id)
-        self._cluster = self._cluster or cluster
-        if cluster != self._cluster:
-            return f"it belongs to another cluster ({cluster:x}, not {self._cluster:x}); correct mesh.log"
+            return self._words(error)
         return answer
 
-
-def _words(error: grpc.aio.AioRpcError) -> str:
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return _SILENT
-    details = " ".join((error.details() or "").split())[:200]
-    if "certificate" in details.lower() or "handshake" in details.lower():
-        return f"the TLS handshake failed; check the [tls] files and the server's certificate ({details})"
-    return f"{error.code().name.lower()}: {details}"
+    def _words(self, error: grpc.aio.AioRpcError) -> str:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return _SILENT
+        details = " ".join((error.details() or "").split())
+        details = re.sub(r"^failed to connect to all addresses; last error: \w+: (ipv[46]:\S+ )?", "", details)[:200]
+        if "timed out" in details or "handshaker shutdown" in details:
+            return "it cannot be reached"
+        if self._tls is not None and ("certificate" in details.lower() or "handshake" in details.lower()):
+            return f"the TLS handshake failed; check the [tls] files and the server's certificate ({details})"
+        return f"{error.code().name.lower()}: {details}"

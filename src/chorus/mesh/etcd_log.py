@@ -21,7 +21,7 @@ import msgspec
 
 from chorus.mesh.etcd_api import CREATE, EQUAL, GREATER, MEMBERS, MOD, RANGE, TXN, WATCH, codec, message
 from chorus.mesh.etcd_client import EtcdClient
-from chorus.mesh.log import LogLostError, LogUnavailableError, Unknown
+from chorus.mesh.log import LogUnavailableError, Unknown, WrongLogError
 from chorus.mesh.tls import Credentials
 
 _MOST = 1 << 20  # bytes in one request; etcd takes 1.5 MiB by default
@@ -52,6 +52,7 @@ class EtcdLog:
         self._prefix = f"chorus/{mesh.hex()}/".encode()
         self._batches = self._prefix + b"batch/"
         self._head = self._prefix + b"head"
+        self._looked = False
         self._known = 0  # the newest revision of `head` that was told: a cluster that has not got it was made anew
         self._records: deque[tuple[int, bytes]] = deque()
         self._covered = 0  # the revision up to which `_records` is complete
@@ -100,13 +101,16 @@ class EtcdLog:
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` records after a position, all there were when the reading began if they are fewer.
 
-        Raises `LogUnavailableError`, and `LogLostError` when the cluster has not got what it once told.
+        Raises `LogUnavailableError`, and `WrongLogError` when the cluster has not got what it once told, or the
+        members do not belong to one cluster.
         """
+        if not self._looked:
+            await self._look_around()
         known = self._known
         head = await self.client.call(RANGE, message("RangeRequest", key=self._head))
         reach = int(head.kvs[0].mod_revision) if head.kvs else 0
         if reach < known:
-            raise LogLostError(_lost(self.client.endpoint, reach, known))
+            raise WrongLogError(_lost(self.client.endpoint, reach, known))
         self._known = max(self._known, reach)
         self._follow(after)
         while self._records and self._records[0][0] <= after:
@@ -136,6 +140,44 @@ class EtcdLog:
         """Return the names and addresses of the cluster's members."""
         answer = await self.client.call(MEMBERS, message("MemberListRequest"))
         return [f"{member.name} {','.join(member.clientURLs)}" for member in answer.members]
+
+    async def look(self) -> list[str]:
+        """Return which members do not answer and why, and which meshes' logs are there when this one's is not."""
+        found = await self._look_around()
+        try:
+            head = await self.client.call(RANGE, message("RangeRequest", key=self._head))
+            others = [] if head.kvs else await self._others()
+        except LogUnavailableError:
+            return found
+        if others:
+            found.append(
+                f"the cluster holds no log of this mesh yet, and those of {', '.join(o[:16] for o in others)}: "
+                "if the mesh is not new, correct mesh.genesis or mesh.log"
+            )
+        return found
+
+    async def _look_around(self) -> list[str]:
+        answers = await self.client.each(MEMBERS, message("MemberListRequest"))
+        told = list(zip(self.client.endpoints, answers, strict=True))
+        clusters = {answer.header.cluster_id: where for where, answer in told if not isinstance(answer, str)}
+        if len(clusters) > 1:
+            where = ", ".join(f"{where} ({cluster:x})" for cluster, where in clusters.items())
+            raise WrongLogError(f"these etcd members belong to different clusters: {where}; correct mesh.log")
+        self._looked = bool(clusters)
+        return [f"etcd at {where}: {answer}" for where, answer in told if isinstance(answer, str)]
+
+    async def _others(self) -> list[str]:
+        """Return the geneses of a few meshes whose logs lie here."""
+        found: list[str] = []
+        key, end = b"chorus/", _end_of(b"chorus/")
+        while len(found) < 4:
+            request = message("RangeRequest", key=key, range_end=end, limit=1, keys_only=True)
+            answer = await self.client.call(RANGE, request)
+            if not answer.kvs:
+                break
+            found.append(answer.kvs[0].key.split(b"/")[1].decode(errors="replace"))
+            key = _end_of(b"chorus/" + found[-1].encode() + b"/")
+        return found
 
     async def close(self) -> None:
         """End the watch and close the connections."""

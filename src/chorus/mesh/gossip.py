@@ -122,6 +122,9 @@ class _Allowance:
     at: float
 
 
+_TWIN = "another node, started after this one, speaks under this node's key; give each node a key of its own"
+
+
 class Gate:
     """Seals what this node says and opens what it hears.
 
@@ -145,6 +148,7 @@ class Gate:
         self._allowances: dict[bytes, _Allowance] = {}
         self._checked: dict[bytes, None] = {}  # leaf hashes of records whose signature was found good
         self.dropped: Counter[str] = Counter()
+        self.twin = ""  # why this node must stop, when somebody else was heard to have its key
 
     def seal(self, message: AnyMessage, clock: int) -> bytes:
         """Return the signed bytes of a message."""
@@ -203,14 +207,18 @@ class Gate:
             return "malformed", None
         if envelope.mesh != self._mesh:
             return "genesis", None
-        if envelope.sender == self._key.public:
+        mine = envelope.sender == self._key.public
+        if mine and (envelope.boot, envelope.number) < (self._boot, self._number):
             return "echo", None
-        if envelope.sender not in members:
+        if not mine and envelope.sender not in members:
             return "not a member", None
         if envelope.clock > clock + LEAP:
             return "clock", None
         if not self._verify(envelope.sender, _SIGN_MESSAGE + data[SIGNATURE:], data[:SIGNATURE]):
             return "signature", None
+        if mine:  # this node has not said that, or not in this life
+            self.twin = _TWIN
+            return "twin", None
         return "", envelope
 
     def _within_rate(self, sender: bytes, now: float) -> bool:

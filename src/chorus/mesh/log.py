@@ -30,8 +30,8 @@ class LogUnavailableError(ChorusError):
     """The log could not be read now."""
 
 
-class LogLostError(ChorusError):
-    """The log no longer holds what was read from it: whoever relies on it must stop."""
+class WrongLogError(ChorusError):
+    """This is not the log it was, or not one log: whoever relies on it must stop."""
 
 
 class OrderedLog(Protocol):
@@ -43,7 +43,7 @@ class OrderedLog(Protocol):
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` records after a position (0: from the start).
 
-        Raises `LogUnavailableError`, or `LogLostError` when records that were read before are there no more.
+        Raises `LogUnavailableError`, or `WrongLogError` when records that were read before are there no more.
         """
 
     async def watch(self, after: int) -> None:
@@ -51,6 +51,9 @@ class OrderedLog(Protocol):
 
     async def members(self) -> list[str]:
         """Return the engine's own replicas, for people to look at."""
+
+    async def look(self) -> list[str]:
+        """Return in words what is wrong with the engine or looks as if it were, for people to read."""
 
     async def close(self) -> None:
         """Let go of files and connections."""
@@ -142,6 +145,10 @@ class SqliteLog:
     async def members(self) -> list[str]:
         """Return the one file."""
         return [str(self.path)]
+
+    async def look(self) -> list[str]:
+        """Find nothing wrong: a file that was opened is the log."""
+        return []
 
     async def close(self) -> None:
         """Wait for what is under way, then close the file."""

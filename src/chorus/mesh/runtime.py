@@ -34,7 +34,7 @@ from chorus.mesh.effects import (
 )
 from chorus.mesh.gossip import PIECE
 from chorus.mesh.journal import Journal, JournalError
-from chorus.mesh.log import LogLostError, LogUnavailableError, OrderedLog, Unknown
+from chorus.mesh.log import LogUnavailableError, OrderedLog, Unknown, WrongLogError
 from chorus.mesh.member import (
     Answer,
     BudgetSpentError,
@@ -68,6 +68,12 @@ class Feed:
         self.lost += len(self._events) == _FEED
         self._events.append(event)
         self._arrived.set()
+
+    def taken(self) -> list[Event]:
+        """Take what there is, without waiting."""
+        events = list(self._events)
+        self._events.clear()
+        return events
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
@@ -237,7 +243,7 @@ class Runtime:
         except LogUnavailableError as error:
             records = None
             self.node.tail.unread = str(error)
-        except LogLostError as error:
+        except WrongLogError as error:
             records = None
             self.node.halt(str(error))
         self.node.read(time.monotonic(), read.after, records, records is not None and len(records) == READ_LIMIT)

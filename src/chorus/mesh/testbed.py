@@ -68,23 +68,20 @@ class Testbed:
 
     def start_node(self, number: int, before: Sequence[str] = ()) -> None:
         """Start a node, anew or again; `before` is put before its command."""
-        config = self.configs[number]
+        self.nodes[number] = self.run_node(number, self.configs[number], before)
+
+    def run_node(self, host: int, config: Config, before: Sequence[str] = ()) -> subprocess.Popen[Any]:
+        """Run a node of any configuration on a host; what it prints goes into a file beside the configuration."""
         environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
         command = [*before, sys.executable, "-m", "chorus", "mesh", "node", "--config", str(config.path)]
-        with (self.directory / f"{config.node.name}.out").open("ab") as out:
-            self.nodes[number] = self.hosts.start(
-                number, command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment
-            )
+        with config.path.with_suffix(".out").open("ab") as out:
+            return self.hosts.start(host, command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment)
 
     def kill_node(self, number: int) -> None:
         """Kill a node with SIGKILL."""
         process = self.nodes.pop(number)
         process.kill()
         process.wait()
-
-    def printed(self, number: int) -> str:
-        """Return what a node has printed."""
-        return (self.directory / f"{self.configs[number].node.name}.out").read_text(encoding="utf-8").strip()
 
     def status(self, number: int, timeout: float = 10.0) -> dict[str, Any] | None:
         """Return a node's status, or None when it is not there."""
@@ -101,7 +98,7 @@ class Testbed:
             for number in wanted:
                 if self.nodes[number].poll() is not None:
                     name = self.configs[number].node.name
-                    raise ChorusError(f"node {name} did not start: {self.printed(number)}")
+                    raise ChorusError(f"node {name} did not start: {printed(self.configs[number])}")
             told = [self.status(number) for number in wanted]
             return all(one and one["log"] == "fine" and hears(one) == len(self.configs) for one in told)
 
@@ -131,6 +128,11 @@ class Testbed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def printed(config: Config) -> str:
+    """Return what a node on a testbed has printed."""
+    return config.path.with_suffix(".out").read_text(encoding="utf-8").strip()
 
 
 def hears(status: dict[str, Any], within: float = 2.0) -> int:
