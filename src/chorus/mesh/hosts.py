@@ -85,7 +85,8 @@ class Hosts:
     def command(self, host: int, command: Sequence[str]) -> list[str]:
         """Return the command that runs another on a host."""
         return [
-            *("setpriv", "--pdeathsig", "KILL", "--"),
+            # The shell looks whether the owner has ended before the kernel was told to kill what it started.
+            *("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())),
             *("nsenter", f"--net=/proc/{self._holders[host].pid}/ns/net", "--", *command),
         ]
 
