@@ -116,11 +116,10 @@ def test_phases_keep_turning_in_silence() -> None:
 def test_one_node_with_many_oscillators_is_the_kuramoto_model() -> None:
     theta = np.random.default_rng(0).uniform(0, 2 * np.pi, 12)
     node = pacer(phases=theta.tolist(), coupling=1.5, period=0.8)
-    dt = 0.8 / 64
-    node.advance(100 * dt)
-    run = simulate_phases(2 * np.pi / 0.8, 1.5, theta=theta, dt=dt, steps=100)
-    np.testing.assert_allclose(np.exp(1j * np.array(node.phases)), np.exp(1j * run.theta), atol=1e-9)
-    assert node.order(100 * dt) == pytest.approx(abs(run.order[-1]), abs=1e-9)
+    node.advance(1.5)
+    run = simulate_phases(2 * np.pi / 0.8, 1.5, theta=theta, dt=1.5 / 20_000, steps=20_000)
+    np.testing.assert_allclose(np.exp(1j * np.array(node.phases)), np.exp(1j * run.theta), atol=5e-4)
+    assert node.order(1.5) == pytest.approx(abs(run.order[-1]), abs=5e-4)
 
 
 def test_a_split_population_moves_as_the_whole_would() -> None:
@@ -134,9 +133,9 @@ def test_a_split_population_moves_as_the_whole_would() -> None:
         right.hear(letters[0], (step - 1) * dt)
         left.advance(step * dt)
         right.advance(step * dt)
-    whole = simulate_phases(2 * np.pi, 2.0, theta=theta, dt=dt, steps=128)
+    whole = simulate_phases(2 * np.pi, 2.0, theta=theta, dt=2 / 20_000, steps=20_000)
     got = np.array(left.phases + right.phases)
-    np.testing.assert_allclose(np.exp(1j * got), np.exp(1j * whole.theta), atol=1e-9)
+    np.testing.assert_allclose(np.exp(1j * got), np.exp(1j * whole.theta), atol=0.012)
 
 
 @settings(max_examples=60, deadline=None)

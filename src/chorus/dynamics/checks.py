@@ -29,10 +29,13 @@ def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def scalar(name: str, value: float, *, above: float | None = None, at_least: float | None = None) -> float:
     """Return `value` as a finite float within its bound, or raise `InputError`."""
-    array = finite(name, value)
-    if array.ndim:
-        raise InputError(f"{name}: expected one number, got an array of shape {array.shape}")
-    number = float(array)
+    if isinstance(value, float) and math.isfinite(value):  # without NumPy, which would take longer than a small step
+        number = float(value)
+    else:
+        array = finite(name, value)
+        if array.ndim:
+            raise InputError(f"{name}: expected one number, got an array of shape {array.shape}")
+        number = float(array)
     if above is not None and not number > above:
         raise InputError(f"{name}: got {number:g}, must be above {above:g}")
     if at_least is not None and not number >= at_least:
@@ -42,6 +45,8 @@ def scalar(name: str, value: float, *, above: float | None = None, at_least: flo
 
 def count(name: str, value: int, *, at_least: int) -> int:
     """Return `value` as an int of at least `at_least`, or raise `InputError`."""
+    if isinstance(value, int) and value >= at_least:
+        return value
     number = finite(name, value)
     if number.ndim or number != np.rint(number) or number < at_least:
         raise InputError(f"{name}: got {number.tolist()}, must be a whole number of at least {at_least}")

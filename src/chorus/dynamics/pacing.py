@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import mul
 
 from chorus.dynamics.checks import count, finite, scalar
 from chorus.errors import InputError
@@ -59,7 +60,8 @@ class PhaseSummary:
     age: float = 0.0
 
     def __post_init__(self) -> None:
-        finite(f"summary of {self.origin!r}", [self.cos, self.sin, self.frequency, self.age])
+        for name in ("cos", "sin", "frequency", "age"):
+            scalar(f"summary of {self.origin!r}: {name}", getattr(self, name))
         count(f"summary of {self.origin!r}: n", self.n, at_least=1)
         if self.age < 0:
             raise InputError(f"summary of {self.origin!r}: age {self.age:g} is negative")
@@ -79,6 +81,9 @@ class _Heard:
 
     def age(self, now: float) -> float:
         return self.summary.age + now - self.at
+
+    def until(self, expiry: float) -> float:
+        return self.at + expiry - self.summary.age
 
     def sum(self, now: float) -> complex:
         return complex(self.summary.cos, self.summary.sin) * cmath.rect(1.0, self.summary.frequency * self.age(now))
@@ -137,8 +142,8 @@ class PhasePacer:
         if abs(self._coupling) > 100 * self._omega:
             raise InputError(f"coupling: {coupling:g} rad/s is over 100 times the turning rate of period {period:g} s")
         self._longest = min(self._expiry, 100 * period)
-        # Fine against the period and against the coupling, so that Euler's method cannot overshoot.
-        self._dt = min(period / 64, 0.1 / max(abs(self._coupling), 1e-12))
+        # Fine against the period and against the coupling, so that no step can overshoot.
+        self._dt = min(period / 16, 0.25 / max(abs(self._coupling), 1e-12))
 
     @property
     def phases(self) -> tuple[float, ...]:
@@ -159,36 +164,41 @@ class PhasePacer:
         if gap <= 0:
             return ()
         beats: dict[int, None] = {}
-        coupled = min(gap, self._longest)
-        steps = math.ceil(coupled / self._dt)
-        for field in self._fields(steps, coupled / steps):
-            self._move(coupled / steps, field, beats)
-        if gap > coupled:
-            self._move(gap - coupled, 0j, beats)
+        coupled_until = self._now + min(gap, self._longest)
+        while self._now < coupled_until:
+            live = [heard for heard in self._heard.values() if heard.until(self._expiry) > self._now]
+            end = min((heard.until(self._expiry) for heard in live), default=coupled_until)
+            self._drift(min(end, coupled_until), live, beats)
+        self._turn([self._omega] * len(self._theta), now - self._now, beats)
         self._now = now
         self._forget(now)
         return tuple(beats)
 
-    def _fields(self, steps: int, dt: float) -> Iterator[complex]:
-        """The mean field at the start of each of some steps; what was heard turns on and expires meanwhile."""
-        turning = [
-            (heard.sum(self._now), cmath.rect(1.0, heard.summary.frequency * dt), heard)
-            for heard in self._live(self._now)
-        ]
+    def _drift(self, end: float, live: list[_Heard], beats: dict[int, None]) -> None:
+        """Follow the field of some nodes until `end`, by the midpoint rule; what was heard turns on meanwhile."""
+        gap = end - self._now
+        steps = math.ceil(gap / self._dt)
+        half = gap / steps / 2
+        others = [heard.sum(self._now) for heard in live]
+        turns = [cmath.rect(1.0, heard.summary.frequency * half) for heard in live]
+        share = self._coupling / (len(self._theta) + sum(heard.summary.n for heard in live))
         for _ in range(steps):
-            total, n = self._own(), len(self._theta)
-            for others, _, heard in turning:
-                total += others
-                n += heard.summary.n
-            yield total / n
-            turning = [
-                (others * turn, turn, heard) for others, turn, heard in turning if heard.age(self._now) <= self._expiry
-            ]
+            start = self._speeds(self._theta, others, share)
+            others = [*map(mul, others, turns)]
+            middle = [theta + speed * half for theta, speed in zip(self._theta, start, strict=True)]
+            self._turn(self._speeds(middle, others, share), 2 * half, beats)
+            others = [*map(mul, others, turns)]
+        self._now = end
 
-    def _move(self, dt: float, field: complex, beats: dict[int, None]) -> None:
+    def _speeds(self, phases: list[float], others: list[complex], share: float) -> list[float]:
+        units = [cmath.rect(1.0, theta) for theta in phases]
+        pull = share * sum(others, sum(units))
+        return [self._omega + pull.imag * unit.real - pull.real * unit.imag for unit in units]
+
+    def _turn(self, speeds: list[float], dt: float, beats: dict[int, None]) -> None:
         passed: list[tuple[float, int]] = []
-        for i, theta in enumerate(self._theta):
-            speed = self._omega + self._pull(field, theta)
+        for i, speed in enumerate(speeds):
+            theta = self._theta[i]
             moved = self._theta[i] = theta + speed * dt
             # Counted turns, not a wrapped phase: a strong pull may carry a phase back and over 0 again, and that
             # is still the same beat.
@@ -196,8 +206,8 @@ class PhasePacer:
             if turns > self._turns[i]:
                 passed.append(((turns * TURN - theta) / speed, i))
                 self._turns[i] = turns
-        beats.update(dict.fromkeys(i for _, i in sorted(passed)))
-        self._now += dt
+        if passed:
+            beats.update(dict.fromkeys(i for _, i in sorted(passed)))
 
     def _pull(self, field: complex, theta: float) -> float:
         return self._coupling * (field * cmath.rect(1.0, -theta)).imag

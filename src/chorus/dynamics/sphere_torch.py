@@ -75,11 +75,10 @@ def flow(
     [[0.0, 1.0]]
 
     """
-    pull = messages * dt
-    strength = (pull.square().sum(-1, keepdim=True) + 1e-12).sqrt()  # no √0, where there is no gradient
-    u, tau = pull / strength, strength.clamp(max=6.0)
+    strength = (messages.square().sum(-1, keepdim=True) + 1e-12).sqrt()  # no √0, where there is no gradient
+    along, tau = (x * messages).sum(-1, keepdim=True) / strength, (strength * dt).clamp(max=6.0)
     sech = 1 / torch.cosh(tau)
-    moved = x * sech + (torch.tanh(tau) + (x * u).sum(-1, keepdim=True) * (1 - sech)) * u
+    moved = x * sech + messages * ((torch.tanh(tau) + along * (1 - sech)) / strength)
     return _turn(project(moved), omega * dt)
 
 
