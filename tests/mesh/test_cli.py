@@ -20,6 +20,7 @@ import chorus
 from chorus.cli import main
 from chorus.mesh.config import load
 from chorus.mesh.heads import open_head
+from chorus.mesh.testbed import why_not
 from chorus.mesh.verification import read_journal
 
 SOLVED = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -255,6 +256,11 @@ def test_init_for_founders_elsewhere_writes_no_keys(tmp_path: Path) -> None:
         (("status", "-c", "nowhere.toml"), 2, "cannot read the configuration"),
         (("node", "-c", "nowhere.toml"), 2, "cannot read the configuration"),
         (("demo", "--nodes", "4", "--kill", "2"), 2, "leaves no majority"),
+        (
+            ("demo", "--nodes", "5", "--kill", "1", "--cut", "2"),
+            2,
+            "--kill 1 and --cut 2 of 5 nodes leaves no majority",
+        ),
         (("init", "d", "--member", "oracle"), 2, "is no kind of member"),
         (("init", "d", "--log", "nowhere"), 2, "expected sqlite:FILE or etcd:HOST:PORT"),
     ],
@@ -278,5 +284,15 @@ def test_the_demonstration_keeps_its_promises() -> None:
     result = cli("demo", "--nodes", 3, "--kill", 1, "--seconds", 8)
     assert "cem is killed (SIGKILL)" in result.stdout
     assert "cem is started again" in result.stdout
+    assert "every node ended at the same head" in result.stdout
+    assert "the log holds all that any of the 3 journals remembers" in result.stdout
+
+
+@pytest.mark.skipif(bool(why_not()), reason=f"no hosts in network namespaces here: {why_not()}")
+def test_the_demonstration_keeps_its_promises_through_a_cut() -> None:
+    result = cli("demo", "--nodes", 3, "--cut", 1, "--seconds", 6)
+    assert re.search(r"(ana|ben|cem), with etcd's leader, cut off", result.stdout)
+    assert "the link is up again" in result.stdout
+    assert re.search(r"accepted, .* asked of", result.stdout)  # of who was cut off
     assert "every node ended at the same head" in result.stdout
     assert "the log holds all that any of the 3 journals remembers" in result.stdout

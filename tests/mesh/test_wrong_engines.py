@@ -182,7 +182,7 @@ def test_nodes_whose_clocks_are_years_apart_are_one_mesh(bed: Testbed) -> None:
     bed.wait_until_up()
     assert [ask(bed, number, number) for number in range(3)] == ["accepted"] * 3
     trial.settle(bed)
-    assert trial.check(bed, None)[""] > 27
+    assert len(trial.check(bed, None)) > 27
 
 
 @needs_hosts
@@ -203,7 +203,7 @@ def test_a_node_of_a_foreign_genesis_is_told_and_changes_nothing(bed: Testbed, t
     assert ask(bed, 0) == "accepted"
     path = mesh_with(tmp_path / "x", "etcd:10.77.0.1:2379", "zenoh:10.77.0.1:7450")
     path.write_text(path.read_text().replace("10.77.0.1:7451", "10.77.0.2:7447"))  # a peer of the other mesh
-    before = trial.records(bed, 1)
+    before = bed.records(1)
     foreign = load(path)
     process = bed.run_node(0, foreign)
     ours = bed.configs[0].mesh.genesis[:16]
@@ -211,7 +211,7 @@ def test_a_node_of_a_foreign_genesis_is_told_and_changes_nothing(bed: Testbed, t
     wait_for(lambda: expected in printed(foreign), LONG, "the node said nothing")
     assert [ask(bed, number, 1) for number in range(3)] == ["accepted"] * 3
     process.kill()
-    assert trial.records(bed, 1)[: len(before)] == before
+    assert bed.records(1)[: len(before)] == before
     assert all(bed.status(number)["void"].keys() <= {"repeat"} for number in range(3))
 
 
@@ -240,4 +240,4 @@ def test_a_cluster_made_anew_stops_the_nodes_and_with_the_old_data_they_go_on(be
     bed.wait_until_up()
     assert ask(bed, 1, 1) == "accepted"
     trial.settle(bed)
-    assert trial.check(bed, None)[""] > 18
+    assert len(trial.check(bed, None)) > 18

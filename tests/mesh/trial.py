@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,6 @@ from chorus.mesh.verification import audit, read_journal
 LONG = 300.0  # seconds after which a trial gives up; nothing is measured against it
 PATIENCE = 300.0  # seconds that members wait for one another: longer than any cut
 _PUTS = Path(__file__).with_name("bare_puts.py")
-_DUMP = """
-import sys
-from pathlib import Path
-from chorus.mesh.config import load
-from chorus.mesh.engines import committed
-for position, record in committed(load(Path(sys.argv[1]))):
-    print(position, record.hex())
-"""
 
 
 class Load:
@@ -49,7 +41,7 @@ class Load:
     def __init__(self, bed: Testbed) -> None:
         self.bed = bed
         self.said: dict[int, list[float]] = {n: [] for n in range(len(bed.configs))}  # each node's own tokens
-        self.committed: dict[int, list[float]] = {n: [] for n in range(len(bed.configs))}
+        self.committed: dict[int, dict[int, float]] = {n: {} for n in range(len(bed.configs))}  # when, by place
         self.told: set[tuple[int, str, str]] = set()  # place, round and kind of what was told to be committed
         self.named: set[tuple[int, str]] = set()  # place and identity of what was told to be committed
         self.closed: dict[str, dict[str, Any]] = {}
@@ -72,7 +64,7 @@ class Load:
                     if event["event"] == "said" and event["who"] == config.node.name:
                         self.said[number].append(now)
                     elif event["event"] == "committed":
-                        self.committed[number].append(now)
+                        self.committed[number][event["place"]] = now
                         self.told.add((event["place"], event["round"], event["kind"]))
             except ChorusError:
                 time.sleep(0.02)
@@ -167,7 +159,7 @@ class BarePuts:
         self._process.wait()
 
 
-def longest(times: list[float], begin: float, end: float) -> float:
+def longest(times: Iterable[float], begin: float, end: float) -> float:
     """Return the longest pause within a span of time, in seconds."""
     inside = [begin, *sorted(t for t in times if begin < t < end), end]
     return max(b - a for a, b in itertools.pairwise(inside))
@@ -176,12 +168,6 @@ def longest(times: list[float], begin: float, end: float) -> float:
 def usual(times: list[float], begin: float, end: float) -> float:
     """Return the median pause within a span of time, in seconds."""
     return statistics.median(b - a for a, b in itertools.pairwise(sorted(t for t in times if begin < t < end)))
-
-
-def records(bed: Testbed, host: int) -> list[tuple[int, bytes]]:
-    """Read the whole log from a host, by a process that knows nothing yet."""
-    printed = bed.hosts.run(host, [sys.executable, "-c", _DUMP, str(bed.configs[host].path)])
-    return [(int(p), bytes.fromhex(r)) for p, r in (line.split() for line in printed.splitlines())]
 
 
 def settle(bed: Testbed, seconds: float = LONG) -> None:
@@ -196,12 +182,12 @@ def settle(bed: Testbed, seconds: float = LONG) -> None:
     wait_for(settled, seconds, "the mesh did not come to rest")
 
 
-def check(bed: Testbed, load: Load | None) -> Counter[str]:
-    """Check that nothing was lost, repeated, reordered or changed; return how many entries bear which note.
+def check(bed: Testbed, load: Load | None) -> list[Applied]:
+    """Check that nothing was lost, repeated, reordered or changed; return the transcript.
 
     With a load, what its clients were told is checked too.
     """
-    log = records(bed, 0)
+    log = bed.records(0)
     genesis = bed.configs[0].genesis
     fold = Fold(genesis)
     transcript = [applied for _, record in log if isinstance(applied := fold.apply(record), Applied)]
@@ -226,7 +212,12 @@ def check(bed: Testbed, load: Load | None) -> Counter[str]:
         leaves = read_journal(journal, "leaf")
         report = audit(lambda: log, genesis, heads=heads, leaves=leaves, every_signature=True)
         assert report.ok, report.findings
-    return Counter(applied.note.split(":")[0] for applied in transcript)
+    return transcript
+
+
+def superseded(transcript: list[Applied]) -> int:
+    """Return how many entries came too late to count."""
+    return sum(bool(applied.note) for applied in transcript)
 
 
 def check_told(load: Load, transcript: list[Applied], fold: Fold) -> None:
@@ -244,7 +235,7 @@ def check_told(load: Load, transcript: list[Applied], fold: Fold) -> None:
 
 def minority_committed(bed: Testbed, minority: Collection[int], majority: int, said: dict[int, int]) -> int:
     """Return how many of the minority's entries from `said` on, by their numbers, the majority's log holds."""
-    there = {identity(record) for _, record in records(bed, majority)}
+    there = {identity(record) for _, record in bed.records(majority)}
     rows = {n: read_journal(bed.configs[n].at(bed.configs[n].node.journal), "entry") for n in minority}
     return sum(identity(record) in there for n in minority for record in rows[n][said[n] :])
 

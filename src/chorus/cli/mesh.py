@@ -262,19 +262,26 @@ def log_head(config: ConfigOption) -> None:
 @app.command()
 def demo(
     nodes: Annotated[int, typer.Option(help="How many processes.", min=1, max=17)] = 5,
-    kill: Annotated[int, typer.Option(help="How many are killed and come back.", min=0)] = 1,
+    kill: Annotated[
+        int | None, typer.Option(help="How many are killed and come back; 1, or 0 with --cut.", min=0)
+    ] = None,
+    cut: Annotated[
+        int, typer.Option(help="How many are cut off for a while, on hosts in network namespaces (as root).", min=0)
+    ] = 0,
     seconds: Annotated[float, typer.Option(help="How long questions are asked.", min=3.0)] = 20.0,
     member: Annotated[str, typer.Option(help="What thinks: sudoku (exact search) or thought (the model).")] = "sudoku",
     puzzles: Annotated[Path | None, typer.Option(help="A file of questions instead of generated Sudokus.")] = None,
 ) -> None:
-    """Watch separate processes solve puzzles together while some of them are killed and come back."""
+    """Watch separate processes solve puzzles together while some of them are killed, or cut off, and come back."""
     from rich.console import Console
 
     from chorus.mesh.demo import Demonstration, questions_for
     from chorus.mesh.founding import member_lines
 
-    if kill * 2 >= nodes and kill:
-        raise InputError(f"--kill {kill} of {nodes} nodes leaves no majority: nothing would be committed meanwhile")
-    lines = member_lines(member, pace=0.01)
-    if not Demonstration(nodes, kill, seconds, questions_for(puzzles), lines).run(Console()):
+    killed = (0 if cut else 1) if kill is None else kill
+    if (killed + cut) * 2 >= nodes and killed + cut:
+        given = " and ".join(f"--{name} {number}" for name, number in (("kill", killed), ("cut", cut)) if number)
+        raise InputError(f"{given} of {nodes} nodes leaves no majority: nothing would be committed meanwhile")
+    lines = member_lines(member, pace=0.03 if cut else 0.01)
+    if not Demonstration(nodes, killed, cut, seconds, questions_for(puzzles), lines).run(Console()):
         raise ChorusError("the demonstration did not keep what the mesh promises")

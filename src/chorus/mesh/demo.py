@@ -1,9 +1,8 @@
-"""The demonstration: a mesh of separate processes solves puzzles while nodes are killed and come back."""
+"""The demonstration: a mesh of separate processes solves puzzles while nodes are killed, or cut off, and come back."""
 
 from __future__ import annotations
 
 import itertools
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,9 +26,11 @@ from chorus.mesh.founding import found_here, names_for
 from chorus.mesh.heads import open_head
 from chorus.mesh.members.sudoku import puzzle
 from chorus.mesh.questions import Question, read_questions
+from chorus.mesh.testbed import Testbed, hears
 from chorus.mesh.verification import Report, audit, read_journal, read_log
 
 _PATIENCE = 30.0  # seconds that members wait in a round
+_FAR_PAUSE = 1.0  # seconds between two questions to those who are cut off
 _SHOWN = 27  # characters of an answer: three rows of a Sudoku
 
 
@@ -38,11 +39,45 @@ class Seen:
     """What the view shows of one node."""
 
     config: Config
-    process: subprocess.Popen[bytes] | None = None
+    number: int
     status: dict[str, Any] = field(default_factory=dict)
     writing: str = ""
     tokens: int = 0
     kills: int = 0
+
+
+class Processes:
+    """The nodes' processes, all on this host, with one file as their log."""
+
+    def __init__(self, directory: Path, nodes: int, member: str) -> None:
+        self.configs = [load(path) for path in found_here(directory, names_for(nodes), member=member)]
+        self.nodes: dict[int, subprocess.Popen[Any]] = {}
+        for number in range(nodes):
+            self.start_node(number)
+
+    def start_node(self, number: int) -> None:
+        """Start a node, anew or again."""
+        path = self.configs[number].path
+        command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", str(path)]
+        with path.with_suffix(".out").open("ab") as output:
+            self.nodes[number] = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+
+    def kill_node(self, number: int) -> None:
+        """Kill a node with SIGKILL."""
+        process = self.nodes.pop(number)
+        process.kill()
+        process.wait()
+
+    def records(self, host: int) -> list[tuple[int, bytes]]:
+        """Read the whole log."""
+        return list(read_log(self.configs[host].log_path))
+
+    def close(self) -> None:
+        """Stop all nodes."""
+        for process in self.nodes.values():
+            process.terminate()
+        for process in self.nodes.values():
+            process.wait(60)
 
 
 class Demonstration:
@@ -51,15 +86,17 @@ class Demonstration:
     Args:
         nodes: how many.
         kill: how many of them are killed with SIGKILL at a third of the time, and started again at two thirds.
+        cut: how many of them are cut off from the others in between. With it, every node has a host and an etcd member
+            of its own, and the side that is cut off has etcd's leader; see `Testbed`.
         seconds: how long questions are asked.
         questions: what is asked, in turn, as long as the time lasts.
         member: the lines of the nodes' `[member]` tables.
 
     """
 
-    def __init__(self, nodes: int, kill: int, seconds: float, questions: list[Question], member: str) -> None:
+    def __init__(self, nodes: int, kill: int, cut: int, seconds: float, questions: list[Question], member: str) -> None:
         self.seconds = seconds
-        self.kill = kill
+        self.patience = max(_PATIENCE, seconds)
         self.outcomes: Counter[str] = Counter()
         self.right = 0
         self.recent: deque[dict[str, Any]] = deque(maxlen=6)
@@ -69,15 +106,24 @@ class Demonstration:
         self._over = threading.Event()
         self._stop_asking = threading.Event()
         self.directory = Path(tempfile.mkdtemp(prefix="chorus-mesh-"))
-        self.nodes = [Seen(load(path)) for path in found_here(self.directory, names_for(nodes), member=member)]
+        self.mesh: Processes | Testbed = (Testbed if cut else Processes)(self.directory, nodes, member)
+        self.nodes = [Seen(config, number) for number, config in enumerate(self.mesh.configs)]
+        self.far: list[Seen] = []  # who is to be cut off
+        self.victims = self.nodes[nodes - kill :]
+        self.is_cut = False
+        self._to_cut = cut
 
     def run(self, console: Console) -> bool:
         """Play it; return whether everything that was promised held."""
-        asking = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(2)]
         try:
-            for seen in self.nodes:
-                self._start(seen)
             self._wait_until_up()
+            if isinstance(self.mesh, Testbed):
+                leader, count = self.mesh.leader(), len(self.nodes)
+                self.far = [self.nodes[(leader + n) % count] for n in range(self._to_cut)]
+                near = [seen for seen in self.nodes if seen not in self.far]
+                self.victims = near[len(near) - len(self.victims) :]
+            asking = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(2)]
+            asking += [threading.Thread(target=self._ask_far, daemon=True)] if self.far else []
             looks = ((look, seen) for seen in self.nodes for look in (self._watch, self._follow))
             looking = [threading.Thread(target=look, args=(seen,), daemon=True) for look, seen in looks]
             for thread in (*looking, *asking):
@@ -85,63 +131,62 @@ class Demonstration:
             with Live(get_renderable=self._view, console=console, refresh_per_second=8) as live:
                 self._play(live)
             for thread in asking:
-                thread.join(_PATIENCE)
+                thread.join(self.patience)
+            for line in self.log:  # what was answered since
+                console.print(f"          {line}")
             agreed = self._settle()
+            records = self.mesh.records(0)
         finally:
             self._over.set()
-            for seen in self.nodes:
-                if seen.process is not None:
-                    seen.process.terminate()
-            for seen in self.nodes:
-                if seen.process is not None:
-                    seen.process.wait(60)
-        return self._summary(console, agreed)
+            self.mesh.close()
+        return self._summary(console, agreed, records)
 
     def _play(self, live: Live) -> None:
         started = time.monotonic()
-        victims = self.nodes[len(self.nodes) - self.kill :] if self.kill else []
-        acts = deque([(self.seconds / 3, self._kill), (2 * self.seconds / 3, self._restart)] if victims else [])
+        acts = deque([(self.seconds / 3, self._break), (2 * self.seconds / 3, self._mend)])
         while acts or time.monotonic() - started < self.seconds:
             elapsed = time.monotonic() - started
             if acts and elapsed > acts[0][0]:
-                _, act = acts.popleft()
-                for seen in victims:
-                    act(seen)
+                acts.popleft()[1]()
             while self.log:  # above the live tables, so that what happened stays readable
                 live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}")
             time.sleep(0.1)
         self._stop_asking.set()
 
-    def _start(self, seen: Seen) -> None:
-        command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", str(seen.config.path)]
-        with (self.directory / f"{seen.config.node.name}.out").open("ab") as output:
-            seen.process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    def _break(self) -> None:
+        for seen in self.victims:
+            self.mesh.kill_node(seen.number)
+            seen.status, seen.writing = {}, ""
+            seen.kills += 1
+            self._tell(f"{seen.config.node.name} is killed (SIGKILL)")
+        if isinstance(self.mesh, Testbed):
+            self.mesh.hosts.cut([seen.number for seen in self.far])
+            self.is_cut = True
+            self._tell(f"{_names(self.far)}, with etcd's leader, cut off: the link between the two sides is down")
 
-    def _kill(self, seen: Seen) -> None:
-        assert seen.process is not None
-        seen.process.send_signal(signal.SIGKILL)
-        seen.process.wait()
-        seen.process, seen.status, seen.writing = None, {}, ""
-        seen.kills += 1
-        self._tell(f"{seen.config.node.name} is killed (SIGKILL)")
-
-    def _restart(self, seen: Seen) -> None:
-        self._start(seen)
-        self._tell(f"{seen.config.node.name} is started again")
+    def _mend(self) -> None:
+        for seen in self.victims:
+            self.mesh.start_node(seen.number)
+            self._tell(f"{seen.config.node.name} is started again")
+        if isinstance(self.mesh, Testbed):
+            self.mesh.hosts.heal()
+            self.is_cut = False
+            self._tell("the link is up again")
 
     def _wait_until_up(self) -> None:
         deadline = time.monotonic() + 120
         while not all(self._look(seen) for seen in self.nodes):
-            for seen in self.nodes:
-                if seen.process is not None and seen.process.poll() is not None:
-                    words = (self.directory / f"{seen.config.node.name}.out").read_text().strip()
+            for number, process in self.mesh.nodes.items():
+                if process.poll() is not None:
+                    seen = self.nodes[number]
+                    words = seen.config.path.with_suffix(".out").read_text().strip()
                     raise ChorusError(f"node {seen.config.node.name} did not start: {words}")
             if time.monotonic() > deadline:
                 raise ChorusError("the nodes did not start within 120 s")
             time.sleep(0.1)
 
     def _look(self, seen: Seen) -> bool:
-        if seen.process is None:
+        if seen.number not in self.mesh.nodes:
             seen.status = {}
             return False
         try:
@@ -170,37 +215,51 @@ class Demonstration:
             self._over.wait(0.2)
 
     def _ask(self, number: int) -> None:
-        """Ask one question after the other, of whichever node is there."""
+        """Ask one question after the other, of whichever node is there and not to be cut off."""
+        near = [seen for seen in self.nodes if seen not in self.far]
         turn = number
         while not self._stop_asking.is_set():
             turn += 1
-            seen = self.nodes[turn % len(self.nodes)]
-            if not seen.status:
+            seen = near[turn % len(near)]
+            if seen.status:
+                self._ask_one(seen)
+            else:
                 time.sleep(0.02)
-                continue
-            with self._lock:
-                question = next(self._questions)
-            try:
-                told = list(
-                    request(
-                        seen.config.control_path, 3 * _PATIENCE, op="ask", question=question.text, patience=_PATIENCE
-                    )
-                )
-            except ChorusError as error:
-                self.outcomes["asker cut off"] += 1
-                self._tell(f"asking {seen.config.node.name}: {error}")
-                continue
-            closed = next((event for event in told if event["event"] == "closed"), None)
-            if closed is None:  # the asker died with the question on its disk; whoever lives may finish it
-                self.outcomes["asker cut off"] += 1
-                continue
-            self.outcomes[closed["outcome"]] += 1
-            self.right += question.answer is not None and closed.get("answer") == question.answer
-            self.recent.append(closed)
-            self._tell(
-                f"entry {closed['place']}: {closed['outcome']}, by {closed.get('author', '-')}, "
-                f"{closed.get('approvals', 0)} of {len(self.nodes)} approve"
-            )
+
+    def _ask_far(self) -> None:
+        """Ask those who are cut off too, without waiting for what cannot be committed yet."""
+        waiting: list[threading.Thread] = []
+        for seen in itertools.cycle(self.far):
+            if self._stop_asking.wait(_FAR_PAUSE):
+                break
+            if self.is_cut:
+                waiting.append(threading.Thread(target=self._ask_one, args=(seen,), daemon=True))
+                waiting[-1].start()
+        for thread in waiting:
+            thread.join(self.patience)
+
+    def _ask_one(self, seen: Seen) -> None:
+        with self._lock:
+            question = next(self._questions)
+        fields = {"op": "ask", "question": question.text, "patience": self.patience}
+        try:
+            told = list(request(seen.config.control_path, 3 * self.patience, **fields))
+        except ChorusError as error:
+            self.outcomes["asker cut off"] += 1
+            self._tell(f"asking {seen.config.node.name}: {error}")
+            return
+        closed = next((event for event in told if event["event"] == "closed"), None)
+        if closed is None:  # the asker died with the question on its disk; whoever lives may finish it
+            self.outcomes["asker cut off"] += 1
+            return
+        self.outcomes[closed["outcome"]] += 1
+        self.right += question.answer is not None and closed.get("answer") == question.answer
+        self.recent.append(closed)
+        self._tell(
+            f"entry {closed['place']}: {closed['outcome']}, by {closed.get('author', '-')}, "
+            f"{closed.get('approvals', 0)} of {len(self.nodes)} approve"
+            + (f", asked of {seen.config.node.name}" if seen in self.far else "")
+        )
 
     def _tell(self, line: str) -> None:
         self.log.append(line)
@@ -219,27 +278,42 @@ class Demonstration:
         return False
 
     def _view(self) -> Group:
-        table = Table(title="mesh")
+        if self.is_cut:
+            near = [seen for seen in self.nodes if seen not in self.far]
+            sides = [
+                self._table(near, f"one side of the cut: {len(near)} of {len(self.nodes)}, commits"),
+                self._table(
+                    self.far, f"the other side: {len(self.far)} of {len(self.nodes)}, thinks on, commits nothing"
+                ),
+            ]
+        else:
+            sides = [self._table(self.nodes, "mesh")]
+        return Group(*sides, self._rounds(), Text(self._outcomes()))
+
+    def _table(self, nodes: list[Seen], title: str) -> Table:
+        table = Table(title=title, title_justify="left")
         for column in ("node", "state", "committed head", "waiting", "hears", "in step"):
             table.add_column(column, no_wrap=True)
         table.add_column("writing, tentative", no_wrap=True, min_width=_SHOWN)  # else the board would dance
-        for seen in self.nodes:
+        for seen in nodes:
             status = seen.status
             if not status:
                 table.add_row(seen.config.node.name, Text("down", style="red"), "", "", "", "", "")
                 continue
             head = status["committed"]
-            heard = sum(1 for m in status["members"] if m["heard"] is not None and m["heard"] < 2)
             table.add_row(
                 seen.config.node.name,
                 Text("up again" if seen.kills else "up", style="green"),
                 f"{head['size']:>5} {head['root'][:8]}",
                 str(status["tentative"]),
-                f"{heard} of {len(self.nodes)}",
+                f"{hears(status)} of {len(self.nodes)}",
                 f"{status['order']:.2f}",
                 seen.writing,
             )
-        rounds = Table(title="rounds")
+        return table
+
+    def _rounds(self) -> Table:
+        rounds = Table(title="rounds", title_justify="left")
         for column in ("entry", "outcome", "by", "score", "approve", "answer"):
             rounds.add_column(column, no_wrap=True)
         for closed in self.recent:
@@ -251,17 +325,20 @@ class Demonstration:
                 f"{closed['approvals']} of {len(self.nodes)}" if "approvals" in closed else "",
                 closed.get("answer", "")[:_SHOWN],
             )
-        return Group(table, rounds, Text(", ".join(f"{n} rounds {word}" for word, n in self.outcomes.items())))
+        return rounds
 
-    def _summary(self, console: Console, agreed: bool) -> bool:
+    def _outcomes(self) -> str:
+        return ", ".join(f"{count} rounds {word}" for word, count in self.outcomes.items())
+
+    def _summary(self, console: Console, agreed: bool, records: list[tuple[int, bytes]]) -> bool:
         config = self.nodes[0].config
         reports: list[Report] = []
         for seen in self.nodes:
             journal = seen.config.at(seen.config.node.journal)
             heads = [open_head(head, config.genesis) for head in read_journal(journal, "head")]
             leaves = read_journal(journal, "leaf")
-            reports.append(audit(lambda: read_log(config.log_path), config.genesis, heads=heads, leaves=leaves))
-        console.print(", ".join(f"{count} rounds {word}" for word, count in self.outcomes.items()))
+            reports.append(audit(lambda: records, config.genesis, heads=heads, leaves=leaves))
+        console.print(self._outcomes())
         tokens = sum(seen.tokens for seen in self.nodes)
         console.print(f"{reports[0].size} entries committed, {tokens} pieces streamed, in {self.seconds:.0f} s")
         console.print("every node ended at the same head" if agreed else "the nodes did NOT end at the same head")
@@ -272,6 +349,10 @@ class Demonstration:
             console.print(f"the log holds all that any of the {len(reports)} journals remembers")
         console.print(f"kept in {self.directory}")
         return agreed and all(report.ok for report in reports) and self.outcomes["accepted"] > 0
+
+
+def _names(nodes: list[Seen]) -> str:
+    return " and ".join(seen.config.node.name for seen in nodes)
 
 
 def questions_for(path: Path | None) -> list[Question]:

@@ -20,6 +20,14 @@ from chorus.mesh.etcd_servers import EtcdServers, Place
 from chorus.mesh.founding import found_here, names_for
 
 _PORT = 7447
+_DUMP = """
+import sys
+from pathlib import Path
+from chorus.mesh.config import load
+from chorus.mesh.engines import committed
+for position, record in committed(load(Path(sys.argv[1]))):
+    print(position, record.hex())
+"""
 _START = 120.0  # seconds within which everything must be up
 
 
@@ -72,10 +80,9 @@ class Testbed:
 
     def run_node(self, host: int, config: Config, before: Sequence[str] = ()) -> subprocess.Popen[Any]:
         """Run a node of any configuration on a host; what it prints goes into a file beside the configuration."""
-        environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
         command = [*before, sys.executable, "-m", "chorus", "mesh", "node", "--config", str(config.path)]
         with config.path.with_suffix(".out").open("ab") as out:
-            return self.hosts.start(host, command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment)
+            return self.hosts.start(host, command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment())
 
     def kill_node(self, number: int) -> None:
         """Kill a node with SIGKILL."""
@@ -117,6 +124,12 @@ class Testbed:
         wait_for(led, _START, "etcd has no leader")
         return found[0]
 
+    def records(self, host: int) -> list[tuple[int, bytes]]:
+        """Read the whole log on a host, by a process that knows nothing yet; return positions and records."""
+        command = [sys.executable, "-c", _DUMP, str(self.configs[host].path)]
+        lines = self.hosts.run(host, command, _environment()).splitlines()
+        return [(int(position), bytes.fromhex(record)) for position, record in map(str.split, lines)]
+
     def close(self) -> None:
         """Kill everything and take the network away."""
         self.hosts.close()
@@ -128,6 +141,10 @@ class Testbed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
 
 
 def printed(config: Config) -> str:

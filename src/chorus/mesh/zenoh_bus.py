@@ -41,7 +41,7 @@ class ZenohBus:
             credentials.read()  # what is wrong with them is said here, in words
         key = f"chorus/{mesh.hex()}/gossip"
         try:
-            self._session = zenoh.open(_config(listen, peers, credentials))
+            self._session = zenoh.open(zenoh_config(listen, peers, credentials))
             self._publisher = self._session.declare_publisher(
                 key,
                 congestion_control=zenoh.CongestionControl.DROP,
@@ -87,7 +87,8 @@ class ZenohBus:
         await asyncio.to_thread(self._session.close)
 
 
-def _config(listen: str, peers: Sequence[str], credentials: Credentials | None) -> Any:
+def zenoh_config(listen: str, peers: Sequence[str], credentials: Credentials | None) -> Any:
+    """Return the settings of a peer's session; raises `InputError` for what is no address."""
     scheme = "tcp" if credentials is None else "tls"
     for address in (listen, *peers):
         host, _, port = address.rpartition(":")
