@@ -116,6 +116,8 @@ class Demonstration:
     def run(self, console: Console) -> bool:
         """Play it; return whether everything that was promised held."""
         try:
+            what = "hosts, each with etcd and a node," if isinstance(self.mesh, Testbed) else "nodes"
+            console.print(f"{len(self.nodes)} {what} are starting")
             self._wait_until_up()
             if isinstance(self.mesh, Testbed):
                 leader, count = self.mesh.leader(), len(self.nodes)
