@@ -16,6 +16,7 @@ import torch
 from chorus.errors import ChorusError, InputError
 from chorus.thought.checkpoint import TRAINING, Checkpoint, load_checkpoint, read_tensors, write_tensors
 from chorus.thought.config import MindConfig, ThinkConfig
+from chorus.thought.curves import Curves
 from chorus.thought.evaluation import Score, evaluate
 from chorus.thought.model import Mind
 from chorus.thought.sources import BankSource, make_bank, without
@@ -223,13 +224,15 @@ class TrainingRun:
 
         A run that fails is not saved once more: what lies in the folder is from before the failure.
         """
-        writer = self._writer()
+        curves = Curves.open(self.out) if self.leads else None
         saved = began = time.monotonic()
         before, failed = self.seconds, False
         try:
             for report in self.trainer.steps():
                 self.seconds = before + time.monotonic() - began
-                _log(writer, report, self.trainer.update)
+                if curves:
+                    names = ("loss", "cross_entropy", "exact", "viable")
+                    curves.add(self.trainer.update, {name: getattr(report, name) for name in names})
                 yield report
                 if self._stops():
                     break
@@ -242,8 +245,8 @@ class TrainingRun:
         finally:
             if not failed:
                 self.save()
-            if writer:
-                writer.close()
+            if curves:
+                curves.close()
 
     def _stops(self) -> bool:
         """Whether any process of the run was asked to stop; all of them must stop after the same update."""
@@ -251,18 +254,6 @@ class TrainingRun:
             return self.stopping
         votes = torch.tensor(float(self.stopping), device=self.trainer.device)
         return bool(self.accelerator.reduce(votes, "sum") > 0)
-
-    def _writer(self) -> Any:
-        if not self.leads:
-            return None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return None
-        try:
-            return SummaryWriter(str(self.out))
-        except OSError as error:
-            raise ChorusError(f"{self.out}: cannot be written: {error.strerror or error}") from None
 
     def checkpoint(self, score: Score | None = None) -> Checkpoint:
         """Return the averaged weights with the record of the run so far."""
@@ -301,16 +292,6 @@ class TrainingRun:
         score = evaluate(thinker, questions, answers)
         self.save(score)
         return score
-
-
-def _log(writer: Any, report: Report, update: int) -> None:
-    try:
-        for name in ("loss", "cross_entropy", "exact", "viable"):
-            value = getattr(report, name)
-            if writer and value == value:  # not NaN
-                writer.add_scalar(name, value, update)
-    except OSError as error:
-        raise ChorusError(f"{writer.log_dir}: cannot be written: {error.strerror or error}") from None
 
 
 def _questions(files: Sequence[str]) -> Iterator[str]:
