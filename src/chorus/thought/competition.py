@@ -36,7 +36,14 @@ def commitment(
         certain: cells with a best probability of at least this are left alone.
 
     Returns:
-        The cell and the symbol; the cell is -1 where no cell is unsure.
+        The cell and the symbol, int64; the cell is -1 where no cell is unsure.
+
+    Source: weighted draws as in Efraimidis, Spirakis 2006; the weight is this project's choice.
+
+    >>> belief = torch.tensor([[[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]])  # unsure of its first cell, between two symbols
+    >>> cell, symbol = commitment(belief, torch.tensor([[-1, -1]]), torch.tensor([7]), certain=0.9)
+    >>> cell.tolist(), symbol.item() in (0, 1)
+    ([0], True)
     """
     unsure = (given < 0) & (belief.amax(-1) < certain)
     perplexity = torch.special.entr(belief).sum(-1).exp()
@@ -70,12 +77,23 @@ class Round:
 
 @dataclass(frozen=True)
 class Competition:
-    """Decide who dies, who is cloned and what the clones commit to."""
+    """Decide who dies, who is cloned and what the clones commit to.
+
+    Args:
+        config: when thoughts compete and how hard.
+
+    Source: no published solver was found that does this to latent thoughts; the scheme is this project's. Its nearest
+    kin is the resampling of particle filters (Gordon, Salmond, Smith 1993).
+
+    >>> competition = Competition(CompetitionConfig(start=24, every=12))
+    >>> [step for step in range(60) if competition.due(step)]
+    [24, 36, 48]
+    """
 
     config: CompetitionConfig
 
     def due(self, step: int) -> bool:
-        """Return whether a round takes place after this many steps."""
+        """Return whether a round takes place after this many steps (1 or more)."""
         return step >= self.config.start and (step - self.config.start) % self.config.every == 0
 
     def round(
@@ -104,6 +122,20 @@ class Competition:
             root_given: what the question itself gives.
             identity: number of each thought.
             key: one random key per thought and round.
+
+        Returns:
+            What happens to the thought in each slot.
+
+        >>> belief = torch.full((1, 3, 2, 2), 0.5)
+        >>> open_cells = torch.full((1, 3, 2), -1)
+        >>> decided = Competition(CompetitionConfig(margin=1.0, restart=0.0)).round(
+        ...     viable=torch.tensor([[0.1, 3.0, 0.2]]),  # nats: the second is far above the best
+        ...     failed=torch.zeros(1, 3, dtype=torch.bool),
+        ...     belief=belief, given=open_cells, root_belief=belief, root_given=open_cells,
+        ...     identity=torch.tensor([[0, 1, 2]]), key=torch.tensor([[5, 6, 7]]),
+        ... )
+        >>> decided.dead, decided.parent, decided.identity  # a clone of the strongest takes its place, numbered 3
+        (tensor([[False,  True, False]]), tensor([[0, 0, 2]]), tensor([[0, 3, 2]]))
         """
         slots = viable.shape[1]
         floor = -math.log(max(self.config.kill_below, 1e-9))

@@ -124,13 +124,23 @@ class Mind(nn.Module):
             dtype: precision of the states; `torch.bfloat16` is several times faster where the hardware has it.
             order: renumbers the thoughts (a permutation of 0..K-1); their results come out in that order.
             observe: called after every look with (step, pool, look, round or None). It sees and cannot change.
+
+        Raises:
+            IndexError: a question symbol that the mind does not know.
+            RuntimeError: questions of another length than N, or more thoughts than the memory holds.
         """
         config = config or ThinkConfig()
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return _Run(self, tokens.to(self.device), config, dtype, order, observe).finish()
 
     def look(self, pool: ThoughtPool) -> Look:
-        """Decode and judge every thought of a pool; nothing of it feeds back."""
+        """Decode and judge every thought of a pool; nothing of it feeds back.
+
+        >>> mind = Mind(MindConfig(cells=4, input_size=2, output_size=2, kept=(-1, -1), relations=("full()",)))
+        >>> look = mind.look(ThoughtPool.start(mind.encoder, torch.tensor([[0, 1, 0, 1]]), thoughts=3, seed=0))
+        >>> look.answer.shape, look.energy.shape
+        (torch.Size([1, 3, 4]), torch.Size([1, 3]))
+        """
         belief, answer = self.probe(pool.h, pool.given)
         viable, energy = self.energy(pool.h.flatten(0, 1))
         return Look(belief, answer, viable.view(pool.size), energy.view(pool.size))
@@ -138,12 +148,32 @@ class Mind(nn.Module):
     def probe(
         self, h: Float[Tensor, "B K N S C"], given: Int[Tensor, "B K N"]
     ) -> tuple[Float[Tensor, "B K N V"], Int[Tensor, "B K N"]]:
-        """Decode any thoughts at any step: the belief about each cell, and the answer it stands for."""
+        """Decode any thoughts at any step: the belief about each cell, and the answer it stands for.
+
+        Args:
+            h: states, float [B, K, N, S, C], such as `ThoughtPool.h` holds.
+            given: symbol each cell is fixed to, or -1, int64 [B, K, N].
+
+        Returns:
+            Probabilities of the answer symbols, float32 [B, K, N, V], and the answers, int64 [B, K, N].
+
+        >>> mind = Mind(MindConfig(cells=4, input_size=2, output_size=2, kept=(-1, -1), relations=("full()",)))
+        >>> seen = []
+        >>> def watch(step, pool, look, verdict):
+        ...     seen.append(mind.probe(pool.h, pool.given)[1])
+        >>> result = mind.think(torch.tensor([[0, 1, 0, 1]]), ThinkConfig(thoughts=3, steps=8), observe=watch)
+        >>> len(seen), torch.equal(seen[-1], result.answers)
+        (2, True)
+        """
         logits = self.decoder(h.flatten(0, 1)).unflatten(0, h.shape[:2])
         return logits.softmax(-1), Decoder.answer(logits, given)
 
     def broadcast(self, h: Float[Tensor, "B K N S C"]) -> Float[Tensor, "B K N S C"] | None:
-        """Return what the workspace tells each thought; None without a workspace, or for a thought all by itself."""
+        """Return what the workspace tells each thought; None without a workspace, or for a thought all by itself.
+
+        Args:
+            h: states, float [B, K, N, S, C].
+        """
         if self.workspace is None or h.shape[1] == 1:
             return None
         belief = self.decoder(h.flatten(0, 1)).unflatten(0, h.shape[:2]).softmax(-1)

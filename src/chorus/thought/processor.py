@@ -16,6 +16,22 @@ class RelationalRead(nn.Module):
 
     With interchangeable symbols (S > 1) one attention pattern per relation and head serves all symbols of a cell: the
     score of two cells is the sum over symbols of q·k, so two cells that hold the same open candidates find each other.
+
+    Args:
+        config: sizes and relations.
+
+    Raises:
+        InputError: a relation for another number of cells, or one under which a cell may read nobody.
+
+    Source: scaled dot-product attention of Vaswani et al. 2017 (arXiv 1706.03762), eq. 1, once per relation and head.
+
+    >>> config = MindConfig(cells=4, input_size=2, output_size=2, kept=(-1, -1), relations=("rows(2, 2)",), channels=8)
+    >>> read = RelationalRead(config)
+    >>> x = torch.randn(5, 4, 1, 8)
+    >>> changed = x.clone()
+    >>> changed[:, 3] += 1  # cells 2 and 3 are a row of their own
+    >>> torch.allclose(read(x)[:, :2], read(changed)[:, :2]), torch.allclose(read(x)[:, 2], read(changed)[:, 2])
+    (True, False)
     """
 
     def __init__(self, config: MindConfig) -> None:
@@ -28,7 +44,14 @@ class RelationalRead(nn.Module):
         self.out = nn.Linear(reads * config.value_channels, config.channels, bias=False)
 
     def forward(self, x: Float[Tensor, "R N S C"]) -> Float[Tensor, "R N S C"]:
-        """Return what every cell read."""
+        """Return what every cell read.
+
+        Args:
+            x: states, float [R, N, S, C].
+
+        Returns:
+            Of the same shape and dtype.
+        """
         parts = iter(self.query_key_value(x).split(self.split, dim=-1))
         found = []
         for relation in self.relations:
@@ -45,6 +68,23 @@ class RecurrentProcessor(nn.Module):
     x = h + context + broadcast
     x = LayerNorm(x + read(x))
     h = LayerNorm(x + W_2 · relu(W_1 x + W_m · mean over symbols of x))
+
+    Args:
+        config: sizes and relations.
+
+    Raises:
+        InputError: see `RelationalRead`.
+
+    Source: the idea of a small shared block, iterated, is that of recurrent relational networks (Palm, Paquet, Winther
+    2018, arXiv 1711.08028) and of TRM (arXiv 2510.04871); the block itself is this project's.
+
+    >>> config = MindConfig(cells=4, input_size=2, output_size=2, kept=(-1, -1), relations=("full()",), channels=8)
+    >>> step = RecurrentProcessor(config)
+    >>> h = context = torch.zeros(6, 4, 1, 8)
+    >>> for _ in range(3):
+    ...     h = step(h, context)
+    >>> h.shape, h.dtype
+    (torch.Size([6, 4, 1, 8]), torch.float32)
     """
 
     def __init__(self, config: MindConfig) -> None:
@@ -62,7 +102,16 @@ class RecurrentProcessor(nn.Module):
         context: Float[Tensor, "R N S C"],
         broadcast: Float[Tensor, "R N S C"] | None = None,
     ) -> Float[Tensor, "R N S C"]:
-        """Return the next state of every row."""
+        """Return the next state of every row.
+
+        Args:
+            h: states, float [R, N, S, C].
+            context: what the rows are given, embedded, of the same shape.
+            broadcast: what they hear from the workspace, of the same shape.
+
+        Returns:
+            Of the same shape; float32 under autocast, whose layer norms end in it.
+        """
         x = h + context
         if broadcast is not None:
             x = x + broadcast
