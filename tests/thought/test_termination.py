@@ -8,14 +8,16 @@ from small_minds import NEVER, Watcher, count_rows, random_mind, sudoku4_questio
 
 from chorus.errors import InputError
 from chorus.thought import CompetitionConfig, Mind, MindConfig, TerminationConfig, ThinkConfig
+from chorus.thought.model import Look
 from chorus.thought.termination import Halt, TerminationDetector
 
 LONE = CompetitionConfig(start=1000)  # a round that never comes; without competition at all, a fixed point is final
 
 
-def halted(answer, settled, fixed, energy, stuck_is_final=True, **settings):
+def halted(answer, settled, fixed, energy, stuck_is_final=True, decided=None, **settings):
     detector = TerminationDetector(TerminationConfig(**settings))
-    values = (torch.tensor([value]) for value in (answer, settled, fixed, energy))
+    decided = [True] * len(answer) if decided is None else decided
+    values = (torch.tensor([value]) for value in (answer, settled, decided, fixed, energy))
     return Halt(detector.halted(*values, stuck_is_final).item())
 
 
@@ -23,10 +25,12 @@ def test_reasons_to_stop():
     a, b = [0, 1], [1, 0]
     yes, no = True, False
     sure, unsure = -math.log(0.99), 1.0
-    # one thought that is sure is enough, settled or not
+    # one thought that is sure of the answer it has is enough, settled or not
     assert halted([a, b], [yes, no], [no, no], [sure, unsure]) == Halt.CONFIDENCE
     assert halted([a, b], [no, no], [no, no], [sure, unsure]) == Halt.CONFIDENCE
     assert halted([a, b], [no, no], [no, no], [unsure, unsure]) == Halt.NONE
+    assert halted([a, b], [no, no], [no, no], [sure, unsure], decided=[no, yes]) == Halt.NONE
+    assert halted([a, b], [no, no], [no, no], [sure, unsure], decided=[yes, no]) == Halt.CONFIDENCE
     # agreement counts the thoughts that are settled on one and the same answer
     assert halted([a, a, a, b], [yes] * 4, [no] * 4, [unsure] * 4, agreement=0.75) == Halt.AGREEMENT
     assert halted([a, a, b, b], [yes] * 3 + [no], [no] * 4, [unsure] * 4, agreement=0.75) == Halt.NONE
@@ -35,6 +39,27 @@ def test_reasons_to_stop():
     assert halted([a, b], [no, yes], [yes, no], [unsure, unsure], agreement=0.9) == Halt.FIXED_POINT
     assert halted([a, b], [no, no], [yes, no], [unsure, unsure]) == Halt.NONE
     assert halted([a, b], [no, no], [yes, yes], [unsure, unsure], stuck_is_final=False) == Halt.NONE
+
+
+def test_an_undecided_thought_neither_halts_its_problem_nor_answers_it():
+    """The energies are low, but some cell hovers between three symbols."""
+    belief = torch.tensor([[[[0.98, 0.01, 0.01], [0.34, 0.33, 0.33]], [[0.6, 0.2, 0.2], [0.2, 0.6, 0.2]]]])
+    look = Look(belief, belief.argmax(-1), torch.zeros(1, 2), torch.tensor([[0.001, 0.01]]))
+    assert look.decided.tolist() == [[False, True]]
+    assert look.best.tolist() == [1]
+    nobody = Look(belief[:, :1], belief[:, :1].argmax(-1), torch.zeros(1, 1), torch.tensor([[0.001]]))
+    assert nobody.best.tolist() == [0]
+
+    config = MindConfig(cells=3, input_size=2, output_size=3, kept=(-1, -1), relations=("full()",))
+    torch.manual_seed(0)
+    mind = Mind(config)
+    with torch.no_grad():
+        mind.energy.down.bias.fill_(30.0)
+        mind.decoder.linear.weight.zero_()
+        mind.decoder.linear.bias.zero_()
+    alone = ThinkConfig(thoughts=2, steps=12, competition=None, termination=TerminationConfig(fixed_point=0))
+    result = mind.think(torch.zeros(1, 3, dtype=torch.int64), alone)
+    assert (Halt(int(result.halted[0])), int(result.steps[0])) == (Halt.BUDGET, 12)
 
 
 def test_settled_is_the_entropy_of_the_most_uncertain_cell():

@@ -39,6 +39,12 @@ def test_the_shipped_model_solves_real_puzzles(sudoku):
         assert answer.steps < 60
 
 
+def test_an_empty_board_is_not_answered_at_first_sight(sudoku):
+    """The energy head, trained on puzzles with one solution, is soon sure of it; the beliefs are not."""
+    answer = sudoku.answer(["." * 81], ThinkConfig(thoughts=4, steps=8))[0]
+    assert (answer.halted_by, answer.steps, answer.solutions) == ("budget", 8, "several")
+
+
 def test_renaming_the_digits_of_a_puzzle_renames_its_answer(sudoku):
     question, solution = REAL[0]
     answer = sudoku.answer([question.translate(RENAMED)])[0]

@@ -185,7 +185,8 @@ class TerminationConfig:
         fixed_point: a thought whose state moved by less than this (relative change in one step) is at rest.
         entropy: a thought whose most uncertain cell has less than this entropy (in nats) is at rest.
         agreement: a problem stops when this share of its thoughts is at rest and gives one and the same answer ...
-        confidence: ... or when a thought is right with at least this probability, by its own estimate.
+        confidence: ... or when a thought that has an answer (one symbol outweighs all others in every cell) is right
+            with at least this probability, by its own estimate.
     """
 
     every: int = 4

@@ -47,6 +47,23 @@ class Look:
     viable: Float[Tensor, "B K"]
     energy: Float[Tensor, "B K"]
 
+    @property
+    def decided(self) -> Bool[Tensor, "B K"]:
+        """Thoughts that have an answer at all: in every cell one symbol outweighs all others together."""
+        decided: Tensor = self.belief.amax(-1).amin(-1) > 0.5
+        return decided
+
+    @property
+    def best(self) -> Int[Tensor, " B"]:
+        """Slot of the thought to answer with: that of least energy, among the decided ones where there are any.
+
+        >>> belief = torch.tensor([[[[0.4, 0.3, 0.3]], [[0.8, 0.1, 0.1]]]])  # the first thought has no answer yet
+        >>> Look(belief, belief.argmax(-1), torch.zeros(1, 2), torch.tensor([[0.01, 0.02]])).best
+        tensor([1])
+        """
+        other = ~self.decided & self.decided.any(1, keepdim=True)
+        return self.energy.masked_fill(other, torch.inf).argmin(1)
+
     def take(self, slots: Int[Tensor, " K"]) -> Look:
         """Return the reading of the thoughts in some slots."""
         return Look(self.belief[:, slots], self.answer[:, slots], self.viable[:, slots], self.energy[:, slots])
@@ -212,7 +229,7 @@ class _Run:
         self.rows = new(problems)
         self.answers = new(problems, thoughts, tokens.shape[1])
         self.energies = torch.zeros(problems, thoughts, device=tokens.device)
-        self.steps, self.halts = new(problems), new(problems)
+        self.best, self.steps, self.halts = new(problems), new(problems), new(problems)
 
     def finish(self) -> Thinking:
         """Think until every problem has halted."""
@@ -222,11 +239,10 @@ class _Run:
             change = self.advance(step - 1, measure=self._due(step))
             if change is not None:
                 self.consider(step, change)
-        best = self.energies.argmin(1)
-        picked = torch.arange(len(best), device=best.device)
+        problems = torch.arange(len(self.best), device=self.best.device)
         return Thinking(
-            answer=self.answers[picked, best],
-            energy=self.energies[picked, best],
+            answer=self.answers[problems, self.best],
+            energy=self.energies[problems, self.best],
             steps=self.steps,
             halted=self.halts,
             answers=self.answers,
@@ -283,7 +299,9 @@ class _Run:
         if termination:
             fixed = (pool.resting | self.rates.due(step - 1, pool.identity)) & (change < termination.fixed_point)
             pool.resting = settled | fixed
-            reason = self.detector.halted(look.answer, settled, fixed, look.energy, self.competition is None)
+            reason = self.detector.halted(
+                look.answer, settled, look.decided, fixed, look.energy, self.competition is None
+            )
         if step == self.config.steps:
             reason[reason == Halt.NONE] = Halt.BUDGET
         verdict = None
@@ -356,6 +374,7 @@ class _Run:
             look = look.take(self.source)
         self.answers[index] = look.answer[done]
         self.energies[index] = look.energy[done]
+        self.best[index] = look.best[done]
         self.steps[index] = step
         self.halts[index] = reason[done]
         self.pool = self.pool.select(~done)
