@@ -75,9 +75,9 @@ def evaluate(
     if not as_json:
         _print(rows)
     if plot is not None:
-        from chorus.thought.plots import draw_sweep
+        from chorus.thought.plots import draw_scores
 
-        draw_sweep(rows, plot)
+        draw_scores({setting: rows}, plot)
     if record:
         _keep(model, Path(data).name, _values("all", rows[0][1]), config)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chorus.errors import InputError
 from chorus.thought.evaluation import Score
 
 
-def draw_sweep(rows: Sequence[tuple[str, Score]], path: Path) -> None:
+def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -> None:
     """Draw exact accuracy, with its 95 % interval, against floating-point operations per problem.
 
+    A dashed line shows for how many problems any thought was right: the ceiling for picking.
+
     Args:
-        rows: a name and a score for each point.
+        series: for each curve its name, and a name and a score for each of its points.
         path: ends in `.png` or `.svg`.
 
     Raises:
@@ -25,17 +27,23 @@ def draw_sweep(rows: Sequence[tuple[str, Score]], path: Path) -> None:
         raise InputError("pictures need matplotlib: pip install 'the-chorus[plot]'") from None
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
-    compute = [score.flops / 1e9 for _, score in rows]
-    accuracy = [score.accuracy for _, score in rows]
-    low = [score.accuracy - score.interval[0] for _, score in rows]
-    high = [score.interval[1] - score.accuracy for _, score in rows]
-    axis.errorbar(compute, accuracy, yerr=[low, high], marker="o", capsize=3, label="picked by energy")
-    axis.plot(compute, [score.any_thought / score.problems for _, score in rows], "--", label="any thought right")
-    for (name, _), x, y in zip(rows, compute, accuracy, strict=True):
-        axis.annotate(name, (x, y), textcoords="offset points", xytext=(4, -12), fontsize=8)
-    axis.set(xscale="log", xlabel="GFLOP per problem", ylabel="boards exactly right")
+    for number, (curve, rows) in enumerate(series.items()):
+        compute = [score.flops / 1e9 for _, score in rows]
+        accuracy = [score.accuracy for _, score in rows]
+        low = [score.accuracy - score.interval[0] for _, score in rows]
+        high = [score.interval[1] - score.accuracy for _, score in rows]
+        color = f"C{number}"
+        axis.errorbar(
+            compute, accuracy, yerr=[low, high], marker="o", capsize=3, color=color, label=f"{curve}: picked by energy"
+        )
+        ceiling = [score.any_thought / score.problems for _, score in rows]
+        axis.plot(compute, ceiling, "--", color=color, alpha=0.6, label=f"{curve}: any thought right")
+        for (name, _), x, y in zip(rows, compute, accuracy, strict=True):
+            axis.annotate(name, (x, y), textcoords="offset points", xytext=(5, -12), fontsize=8, color=color)
+    axis.set(xscale="log", xlabel="GFLOP per problem", ylabel="problems answered exactly right")
+    axis.yaxis.set_major_formatter("{x:.0%}")
     axis.grid(alpha=0.3, which="both")
-    axis.legend()
+    axis.legend(fontsize=8)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
