@@ -83,6 +83,21 @@ def init(
 
 
 @app.command()
+def join(
+    name: Annotated[str, typer.Argument(help="The newcomer's name.")],
+    like: Annotated[Path, typer.Option(help="The configuration of a node that belongs to the mesh.")],
+    at: Annotated[str | None, typer.Option(help="HOST:PORT where the newcomer listens, with a Zenoh bus.")] = None,
+) -> None:
+    """Write a newcomer's configuration and key beside another node's; a majority has to vote it in."""
+    from chorus.mesh.config import load
+    from chorus.mesh.joining import join
+
+    path, key = join(load(like), name, at)
+    typer.echo(path)
+    typer.echo(f"members vote it in with: chorus mesh members --config THEIRS.toml --add {key.hex()}", err=True)
+
+
+@app.command()
 def node(config: ConfigOption) -> None:
     """Run a node until it is stopped (Ctrl-C, SIGTERM)."""
     from chorus.mesh.assemble import run

@@ -136,7 +136,7 @@ class Config:
 
     def place(self, table: str, key: str) -> str:
         """Return the file and line on which a key stands, for people to find it."""
-        return f"{self.path}:{_line(self.text, table, key)}"
+        return f"{self.path}:{line_of(self.text, table, key)}"
 
     def make_member(self) -> Member:
         """Make the member; raises `InputError` with file and line."""
@@ -214,7 +214,7 @@ def load(path: Path) -> Config:
     genesis = config.genesis.hash
     if genesis.hex() != config.mesh.genesis.lower():
         raise InputError(
-            f"{path}:{_line(text, 'mesh', 'genesis')}: the founders and the nonce of this file make the genesis "
+            f"{path}:{line_of(text, 'mesh', 'genesis')}: the founders and the nonce of this file make the genesis "
             f"{genesis.hex()}, not the one pinned here; one of them was changed"
         )
     return config
@@ -270,18 +270,17 @@ def _place(path: Path, text: str, problem: str) -> str:
     if field:
         table, name = ".".join(steps), field.group(1)
         what = f"[{table}] has no key {name!r}" if table else f"no table or key {name!r} is known"
-        return f"{path}:{_line(text, table, name)}: {what}"
+        return f"{path}:{line_of(text, table, name)}: {what}"
     missing = re.search(r"missing required field `([^`]+)`", message)
     if missing:
         table = ".".join(steps)
-        return (
-            f"{path}:{_line(text, table, '')}: {'[' + table + ']' if table else 'the file'} needs {missing.group(1)!r}"
-        )
+        where = f"[{table}]" if table else "the file"
+        return f"{path}:{line_of(text, table, '')}: {where} needs {missing.group(1)!r}"
     table, name = (".".join(steps[:-1]), steps[-1]) if steps else ("", "")
-    return f"{path}:{_line(text, table, name)}: {'.'.join(steps)}: {message}"
+    return f"{path}:{line_of(text, table, name)}: {'.'.join(steps)}: {message}"
 
 
-def _line(text: str, table: str, key: str) -> int:
+def line_of(text: str, table: str, key: str) -> int:
     """Return the line on which a key of a table stands; the table's own line when there is no such key."""
     current, found = "", 1
     for number, line in enumerate(text.splitlines(), 1):

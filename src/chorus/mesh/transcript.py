@@ -37,8 +37,11 @@ def _words(payload: object) -> str:
     elif isinstance(payload, Proposal):
         text = payload.answer
     elif isinstance(payload, Vote):
-        score = "could not judge" if payload.score is None else f"score {payload.score:.2f}"
-        text = f"{'approve' if payload.approve else 'reject'} {payload.proposal.hex()[:8]}, {score}"
+        text = f"{'approve' if payload.approve else 'reject'} {payload.proposal.hex()[:8]}"
+        if payload.score is not None:
+            text += f", score {payload.score:.2f}"
+        elif not payload.approve:  # an approval without a score is of a membership
+            text += ", could not judge"
     elif isinstance(payload, Name):
         text = f"{payload.name} = {payload.digest.hex()[:12]}, {payload.size} bytes"
     else:
