@@ -252,22 +252,30 @@ def test_one_connection_more_than_are_taken_is_closed_and_the_others_stay(tmp_pa
 def test_what_is_not_understood_is_refused_in_openais_shape(tmp_path: Path) -> None:
     good: dict[str, Any] = {"model": "chorus", "messages": [{"role": "user", "content": "1"}]}
     many = [{"role": "user", "content": "1"}] * 65
-    cases = [
-        ({**good, "temperature": 0.1}, 400, "unsupported_parameter"),
-        ({**good, "n": 2}, 400, "invalid_request"),
-        ({**good, "model": "gpt"}, 404, "model_not_found"),
-        ({**good, "messages": []}, 400, "invalid_request"),
-        ({**good, "messages": many}, 400, "invalid_request"),
-        ({**good, "messages": [{"role": "user", "content": "x" * 20_000}]}, 400, "context_length_exceeded"),
-        ({**good, "max_tokens": 0}, 400, "invalid_request"),
-        ([1], 400, "invalid_request"),
+    part = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+    cases: list[tuple[Any, int, str, str | None]] = [
+        ({**good, "temperature": 0.1}, 400, "unsupported_parameter", "temperature"),
+        ({**good, "stream_options": {"x": 1}}, 400, "unsupported_parameter", "stream_options.x"),
+        ({**good, "stream_options": {}}, 400, "invalid_request", "stream_options"),
+        ({**good, "n": 2}, 400, "invalid_request", "n"),
+        ({**good, "model": "gpt"}, 404, "model_not_found", "model"),
+        ({**good, "messages": []}, 400, "invalid_request", "messages"),
+        ({**good, "messages": many}, 400, "invalid_request", "messages"),
+        ({**good, "messages": [part]}, 400, "invalid_request", "messages[0].content[0].type"),
+        ({**good, "messages": [{"role": "user"}]}, 400, "invalid_request", "messages[0].content"),
+        ({**good, "messages": [{"role": "user", "content": "x" * 20_000}]}, 400, "context_length_exceeded", "messages"),
+        ({**good, "max_tokens": 0}, 400, "invalid_request", "max_tokens"),
+        ({"messages": good["messages"]}, 400, "invalid_request", "model"),
+        ([1], 400, "invalid_request", None),
     ]
 
     async def play() -> None:
         async with served(configured(tmp_path, nodes=1), [Speller()]) as (url, _), http(url) as c:
-            for body, status, code in cases:
+            for body, status, code, param in cases:
                 got = await c.post("/v1/chat/completions", json=body)
-                assert (got.status_code, got.json()["error"]["code"]) == (status, code), got.text
+                error = got.json()["error"]
+                assert (got.status_code, error["code"], error["param"]) == (status, code, param), got.text
+                assert param is None or param in error["message"] or code == "model_not_found"
             for raw in (b"", b"{", b"\xff", b"[" * 100_000, b'{"model": "\\ud800"}'):
                 got = await c.post("/v1/chat/completions", content=raw)
                 assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
@@ -396,12 +404,15 @@ def test_a_door_that_cannot_be_served_says_why(tmp_path: Path) -> None:
         'host = "0.0.0.0"': "loopback only",
         'certificate = "a.pem"': "needs both",
         'certificate = "a.pem"\nprivate_key = "b.pem"': r"TLS cannot be served with this: .*a\.pem: cannot read it",
-        'token_env = "CHORUS_NO_SUCH_TOKEN"': "at least 16",
+        'token_env = "CHORUS_NO_SUCH_TOKEN"': "CHORUS_NO_SUCH_TOKEN is not set",
+        'token_env = "HOME"\ntoken_file = "token"': "not both",
+        'token_file = "short"': "at least 16",
         'token_file = "none"': "cannot read the token",
         'host = "192.0.2.1"\ntoken_file = "token"': "cannot listen",
     }
     path = found_here(tmp_path, ["a"], member=member_lines("sudoku"))[0]
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "short").write_text("short")
     text = path.read_text()
     for lines, words in wrong.items():
         path.write_text(f"{text}\n[server]\n{lines}\n")

@@ -93,9 +93,11 @@ def create_app(
     async def description(_: Request) -> Response:
         return json_response(DESCRIPTION)
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = HttpError(error.status_code, error.detail, error.detail.lower().replace(" ", "_")).response()
+        what = {404: "no such path", 405: f"not with the method {request.method}"}.get(error.status_code, error.detail)
+        words = f"{what}; /openapi.json describes what is there"
+        response = HttpError(error.status_code, words, error.detail.lower().replace(" ", "_")).response()
         response.headers.update(error.headers or {})
         return response
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,14 +19,14 @@ MAX_TOKENS = 1_000_000
 class TextPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A piece of a message's content."""
 
-    type: Annotated[str, Meta(pattern="^text$")]
+    type: Literal["text"]
     text: str
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message: text, or text in pieces."""
 
-    role: Annotated[str, Meta(pattern="^(system|developer|user|assistant)$")]
+    role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
 
     @property
@@ -72,12 +73,7 @@ def read_request(body: bytes) -> ChatRequest:
     try:
         request = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        words = str(error)
-        param = words.split("`")[1].removeprefix("$.") if "`" in words else None
-        if "unknown field" in words:
-            known = ", ".join(ChatRequest.__struct_fields__)
-            raise HttpError(400, f"{words}; supported: {known}", "unsupported_parameter", param) from error
-        raise HttpError(400, words, "invalid_request", param) from error
+        raise _refusal(str(error)) from error
     if request.model != MODEL:
         raise HttpError(404, f"no model is called {request.model!r}; the mesh is {MODEL!r}", "model_not_found", "model")
     if not 0 < len(request.question) <= MAX_TEXT:
@@ -90,6 +86,30 @@ def read_request(body: bytes) -> ChatRequest:
     if request.stream_options is not None and not request.stream:
         raise HttpError(400, "stream_options needs stream: true", "invalid_request", "stream_options")
     return request
+
+
+def _refusal(words: str) -> HttpError:
+    """Name the parameter that a decoder's words are about.
+
+    >>> _refusal("Expected `int` >= 1 - at `$.max_tokens`").body["error"]["message"]
+    'max_tokens: expected `int` >= 1'
+    >>> _refusal("Object contains unknown field `stop`").body["error"]["param"]
+    'stop'
+    """
+    what, _, path = words.partition(" - at `$")
+    place = path.removesuffix("`").removeprefix(".")
+    unknown = re.search("unknown field `(.*)`", what, re.DOTALL)
+    if unknown is not None:
+        param = f"{place}.{unknown.group(1)}" if place else unknown.group(1)
+        known = ", ".join(ChatRequest.__struct_fields__)
+        return HttpError(400, f"{param}: not supported; a request has {known}", "unsupported_parameter", param)
+    missing = re.search("missing required field `(.*)`", what)
+    if missing is not None:
+        param = f"{place}.{missing.group(1)}" if place else missing.group(1)
+        return HttpError(400, f"{param}: missing", "invalid_request", param)
+    what = what.replace("Invalid enum value", "Not supported:")
+    message = f"{place}: {what[0].lower()}{what[1:]}" if place else what
+    return HttpError(400, message, "invalid_request", place or None)
 
 
 def completion(identity: str, created: int, text: str, usage: dict[str, int], chorus: dict[str, Any]) -> dict[str, Any]:

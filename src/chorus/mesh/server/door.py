@@ -137,6 +137,8 @@ class Door:
     def _configured_token(self) -> str:
         table = self._config.server
         where = self._config.place("server", "token_file" if table.token_file else "token_env")
+        if table.token_file and table.token_env:
+            raise InputError(f"{where}: name a token_file or a token_env under [server], not both")
         if table.token_file:
             path: Path = self._config.at(table.token_file)
             try:
@@ -144,7 +146,9 @@ class Door:
             except (OSError, UnicodeDecodeError) as error:
                 raise InputError(f"{where}: cannot read the token ({error})") from error
         elif table.token_env:
-            token = os.environ.get(table.token_env, "").strip()
+            if table.token_env not in os.environ:
+                raise InputError(f"{where}: the environment variable {table.token_env} is not set; it holds the token")
+            token = os.environ[table.token_env].strip()
         else:
             return ""
         if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
