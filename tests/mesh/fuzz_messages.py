@@ -18,7 +18,7 @@ def main() -> None:
     with atheris.instrument_imports(include=["chorus.mesh"]):
         from chorus.mesh.core import Node
         from chorus.mesh.fold import Fold
-        from chorus.mesh.gossip import Entries, Gate
+        from chorus.mesh.gossip import Announcement, Gate
         from chorus.mesh.identity import Genesis
         from chorus.mesh.limits import Recovered
         from chorus.mesh.simulation.world import CheapKey
@@ -42,7 +42,7 @@ def main() -> None:
         elif depth == 3:
             body = array(genesis.hash, ben.public, 0, 1, ()) + rest
             record = ben.sign(b"chorus mesh entry\0" + sha256(body).digest()) + body
-            message = Gate(ben, genesis.hash, 1, CheapKey.verify).seal(Entries((record,)), 3)
+            message = Gate(ben, genesis.hash, 1, CheapKey.verify).seal(Announcement(record), 3)
             node.fold.apply(record)
         node.received(0.0, message)
         node.tick(1.0)

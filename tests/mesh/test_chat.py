@@ -161,6 +161,8 @@ REPLIES = [
     (b'HTTP/1.1 200 OK\r\n\r\ndata: {"choices": [[]]}\n\n', "not a chat completion"),
     (b'HTTP/1.1 200 OK\r\n\r\ndata: {"choices": [{"delta": {"content": 7}}]}\n\n', "not text"),
     (b"HTTP/1.1 200 OK\r\n\r\ndata: " + b"\xff\xfe" * 50 + b"\n\n", "not a chat completion"),
+    (b"HTTP/1.1 200 OK\r\n\r\ndata: " + b"x" * (3 << 20), "a line of more than 1048576 bytes"),
+    (b"HTTP/1.1 200 OK\r\n\r\n" + b'data: {"choices": [{"delta": {"content": "1234567"}}]}\n\n' * 3000, "longer than"),
 ]
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import chorus
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Alarm, Broadcast
-from chorus.mesh.entries import Ask, Entry, Vote, seal
+from chorus.mesh.entries import Ask, Entry, Proposal, Vote, seal
 from chorus.mesh.fold import LEAP, Fold
-from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Entries, Gate, Heartbeat, Tokens
+from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Announcement, Gate, Heartbeat, Tokens
 from chorus.mesh.identity import Genesis
 from chorus.mesh.limits import Limits, Recovered
 from chorus.mesh.rhythm import Phase
@@ -121,10 +121,24 @@ def test_entries_on_the_way_are_judged_one_by_one() -> None:
         entry(BEN, ask),
     )
     n = node()
-    n.received(0.0, gate(BEN).seal(Entries(records), 0))
+    ben = gate(BEN)
+    for record in records:
+        n.received(0.0, ben.seal(Announcement(record), 0))
     reasons = ("malformed", "genesis", "not a member", "epoch", "clock", "signature")
     assert n.gate.dropped == {f"entry: {reason}": 1 for reason in reasons}
     assert len(n.deliberation.locals) == 1  # the good one is thought about
+
+
+def test_of_a_members_answers_only_the_first_is_judged_before_one_is_committed() -> None:
+    n = node()
+    n.tick(0.0)
+    n.read(0.0, 0, [])
+    round_ = n.ask(0.0, "?", 10, 1.0)
+    ben = gate(BEN)
+    for seq in range(50):
+        entry = Entry(GENESIS.hash, BEN.public, seq, 1, (), Proposal(round_, f"answer {seq}", None, 1))
+        n.received(0.0, ben.seal(Announcement(seal(entry, BEN)), 0))
+    assert [answer for _, answer in n.deliberation.locals[round_].proposals.values()] == ["answer 0"]
 
 
 def test_the_future_does_not_stop_the_clock() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from chorus.mesh.fold import MAX_OPEN, Fold
 from chorus.mesh.identity import Genesis, Key
 from chorus.mesh.journal import Journal
 from chorus.mesh.limits import Limits, RefusedError
-from chorus.mesh.log import SqliteLog
+from chorus.mesh.log import SqliteLog, Unknown
 from chorus.mesh.member import Answer, Judgement
 from chorus.mesh.rounds import Round
 from chorus.mesh.runtime import Feed, Runtime
@@ -180,6 +180,28 @@ def test_a_bad_minority_delays_nobody(bad: type[Doubler], tmp_path: Path) -> Non
                 closed = await answer(mesh[0], str(question), patience=3600.0)  # whoever waits, waits for an hour
                 assert closed.outcome == "accepted"
                 assert closed.chosen().answer == str(2 * question)
+
+    asyncio.run(play())
+
+
+class Unreachable(SqliteLog):
+    """A log that can be read, and never says that it took something."""
+
+    async def append(self, records: Sequence[bytes]) -> int | Unknown:
+        return Unknown("no answer in time")
+
+
+def test_who_is_heard_and_cannot_commit_delays_nobody(tmp_path: Path) -> None:
+    async def play() -> None:
+        hub = Hub()
+        mesh = [make(tmp_path, n, 3, Doubler(0.1 * (n > 0)), hub) for n in range(3)]
+        await mesh[0].log.close()
+        mesh[0].log = Unreachable(tmp_path / "mesh.log")
+        async with running(*mesh):
+            for question in range(1, 4):
+                closed = await answer(mesh[1], str(question), patience=3600.0)
+                assert closed.outcome == "accepted"
+            assert mesh[0].node.outbox  # it has proposed, and was heard
 
     asyncio.run(play())
 

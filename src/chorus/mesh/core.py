@@ -28,7 +28,7 @@ from chorus.mesh.effects import Alarm, Append, Broadcast, Call, Closed, Committe
 from chorus.mesh.entries import AnyPayload, Ask, Cancel, Done, Membership, Name, Proposal, Vote, identity
 from chorus.mesh.fetching import Fetches
 from chorus.mesh.fold import MAX_OPEN, Applied, Fold
-from chorus.mesh.gossip import AnyMessage, Entries, Envelope, Gate, Heartbeat, Piece, Tokens, Want
+from chorus.mesh.gossip import Announcement, AnyMessage, Envelope, Gate, Heartbeat, Piece, Tokens, Want
 from chorus.mesh.heads import sign_head
 from chorus.mesh.identity import Signer, Verify, verify
 from chorus.mesh.limits import Limits, Peer, Recovered, RefusedError
@@ -254,7 +254,7 @@ class Node:
         own = identity(record)
         sent: list[Effect] = []
         if isinstance(payload, Ask | Proposal):
-            sent.append(Broadcast(self.gate.seal(Entries((record,)), entry.clock)))
+            sent.append(Broadcast(self.gate.seal(Announcement(record), entry.clock)))
         self._stage([Write("entry", entry.seq.to_bytes(8, "big"), record)], sent, record)
         self.deliberation.hear(own, entry, self._now)
         return own
@@ -370,8 +370,7 @@ class Node:
         elif isinstance(message, Piece):
             self.fetches.arrived(now, envelope.sender, message)
         else:
-            for record in message.records:
-                self._foretaste(now, record)
+            self._foretaste(now, message.record)
             self._read(now)
 
     def _foretaste(self, now: float, record: bytes) -> None:

@@ -105,7 +105,8 @@ class Deliberation:
             self._open(identity, payload, now)
         elif isinstance(payload, Proposal):
             local = self.locals.get(payload.round)
-            if local is not None:
+            heard = local is not None and any(author == entry.author for author, _ in local.proposals.values())
+            if local is not None and (identity in self._fold.candidates or not heard):
                 local.proposals[identity] = (entry.author, payload.answer)
             if mine:
                 self._answered.add(payload.round)
@@ -250,17 +251,18 @@ class Deliberation:
 
     def _finish(self, local: Local, state: Round, late: bool) -> None:
         epoch = self._fold.epoch
-        if self._done.get(local.id) != epoch and (late or self._settled(local, state)):
+        if self._done.get(local.id) != epoch and (late or self._settled(state)):
             self._voice.speak(Done(local.id, epoch), (local.id,))
 
-    def _settled(self, local: Local, state: Round) -> bool:
+    def _settled(self, state: Round) -> bool:
         """Say whether waiting longer is needless.
 
-        Either a majority has answered, something is accepted and this node has judged all it has heard; or
-        everyone has answered and nothing can be accepted any more. A silent minority is waited for by nobody.
+        Either a majority has answered, something is accepted and this node has judged all that is committed; or
+        everyone has answered and nothing can be accepted any more. A silent minority is waited for by nobody, and
+        neither is one that can be heard and cannot reach the log.
         """
         fold = self._fold
-        if any(self._owes_vote(identity, author) for identity, (author, _) in local.proposals.items()):
+        if any(self._owes_vote(candidate.id, candidate.author) for candidate in state.candidates.values()):
             return False
         answered = state.answered & fold.members
         if any(c.accepted is not None for c in state.candidates.values()):

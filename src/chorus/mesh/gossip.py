@@ -34,10 +34,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """What nodes tell each other in passing; one subclass per kind."""
 
 
-class Entries(Message, frozen=True):
-    """Records on their way to the log, so that others may think about them already."""
+class Announcement(Message, frozen=True):
+    """A record on its way to the log, so that others may think about it already.
 
-    records: Annotated[tuple[bytes, ...], Meta(max_length=64)]
+    One only, so that what is taken of a peer in a second is bounded in signatures to check, not in messages alone.
+    """
+
+    record: bytes
 
 
 class Tokens(Message, frozen=True):
@@ -75,7 +78,7 @@ class Piece(Message, frozen=True):
     data: Annotated[bytes, Meta(max_length=PIECE)]
 
 
-AnyMessage = Entries | Tokens | Heartbeat | Want | Piece
+AnyMessage = Announcement | Tokens | Heartbeat | Want | Piece
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

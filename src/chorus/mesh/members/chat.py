@@ -17,8 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from chorus.errors import ChorusError, InputError
+from chorus.mesh.entries import MAX_TEXT
 from chorus.mesh.member import Answer, Judgement
 
+_LONGEST = 1 << 20  # bytes of one event of a stream
 _JUDGE = (
     "You judge answers. Reply with one whole number from 0 (wrong or useless) to 100 (certainly right), "
     "and nothing else.\n\nQuestion:\n{question}\n\nAnswer:\n{answer}\n\nNumber:"
@@ -61,12 +63,14 @@ class ChatMember:
         messages = [{"role": "user", "content": question}]
         if self._options.system:
             messages.insert(0, {"role": "system", "content": self._options.system})
-        text, tokens = [], 0
+        text, tokens = "", 0
         async for piece in self._stream(messages, budget, self._options.temperature, seed):
             emit(piece)
-            text.append(piece)
+            text += piece
             tokens += 1
-        return Answer("".join(text), None, tokens)
+            if len(text) > MAX_TEXT:
+                raise EndpointError(f"the answer is longer than {MAX_TEXT} characters")
+        return Answer(text, None, tokens)
 
     async def judge(self, question: str, answer: str) -> Judgement:
         """Ask for a number from 0 to 100; raises `EndpointError` when there is none in the reply."""
@@ -104,10 +108,10 @@ class ChatMember:
                 if response.status_code != 200:
                     # The body may repeat what was sent, so only the status is passed on.
                     raise EndpointError(f"the endpoint answered {response.status_code} {response.reason_phrase}")
-                async for line in response.aiter_lines():
-                    if line.startswith("data:"):
+                async for line in _lines(response.aiter_bytes()):
+                    if line.startswith(b"data:"):
                         data = line[5:].strip()
-                        if data == "[DONE]":
+                        if data == b"[DONE]":
                             return
                         piece = _content(data)
                         if piece:
@@ -116,7 +120,18 @@ class ChatMember:
             raise EndpointError(f"the endpoint cannot be reached ({type(error).__name__})") from error
 
 
-def _content(data: str) -> str:
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield lines as they come, for as long as they have an end."""
+    begun = b""
+    async for piece in pieces:
+        *ended, begun = (begun + piece).split(b"\n")
+        for line in ended:
+            yield line
+        if len(begun) > _LONGEST:
+            raise EndpointError(f"the endpoint streamed a line of more than {_LONGEST} bytes")
+
+
+def _content(data: bytes) -> str:
     try:
         event: Any = json.loads(data)
         choices = event["choices"]
