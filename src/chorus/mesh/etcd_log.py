@@ -3,8 +3,9 @@
 Every batch is put under a key of its own, the hash of its bytes, and only if it is not there yet: writers never
 contend, a batch that is sent again keeps its place, and etcd's revision is the order. The same transaction touches
 the key `head`, so that one linearizable look at `head` says how far the log reaches. Records come through a watch,
-which etcd sends in order; a reading returns once the watch has come as far as `head` was when the reading began.
-So nothing is ever returned that a majority has not, and an end is never taken for the end on a lagging replica's word.
+which etcd sends in order; a reading that finds nothing new returns once the watch has come as far as `head` was when
+the reading began. So nothing is ever returned that a majority has not, and an end is never taken for the end on a
+lagging replica's word.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class EtcdLog:
         self._covered = 0  # the revision up to which `_records` is complete
         self._start = 0  # the position after which `_records` begins
         self._follower: asyncio.Task[None] | None = None
+        self._ended = False  # a reading has come to the end since the watch was begun
         self._followed = ""  # the member that `_follower` is told by
         self._grown = asyncio.Event()  # something arrived since `watch` last returned
         self._moved = asyncio.Event()  # something arrived since a reading last looked
@@ -99,11 +101,16 @@ class EtcdLog:
         return revision * _PER_REVISION + len(batch) - 1
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` records after a position, all there were when the reading began if they are fewer.
+        """Return up to `limit` records after a position; none, or fewer at first, when there were no more.
+
+        Once a reading has come to the end, what the watch has brought since is returned as it is: a majority has it,
+        and no member need be asked. Whether there is more than that is asked when the watch has brought nothing.
 
         Raises `LogUnavailableError`, and `WrongLogError` when the cluster has not got what it once told, or the
         members do not belong to one cluster.
         """
+        if self._ended and self._following(after) and (page := self._page(after, limit)):
+            return page
         if not self._looked:
             await self._look_around()
         known = self._known
@@ -113,10 +120,7 @@ class EtcdLog:
             raise WrongLogError(_lost(self.client.endpoint, reach, known))
         self._known = max(self._known, reach)
         self._follow(after)
-        while self._records and self._records[0][0] <= after:
-            self._records.popleft()
-        self._start = after
-        self._room.set()
+        self._page(after, limit)  # makes room
         where = self._followed
         try:
             async with asyncio.timeout(self.client.timeout):
@@ -129,6 +133,16 @@ class EtcdLog:
             if self.client.endpoint == where:
                 self.client.move_on()
             raise LogUnavailableError(f"etcd at {where} is behind its cluster") from None
+        page = self._page(after, limit)
+        self._ended = self._ended or len(page) < limit
+        return page
+
+    def _page(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return what has arrived after a position, and forget what is before."""
+        while self._records and self._records[0][0] <= after:
+            self._records.popleft()
+        self._start = after
+        self._room.set()
         return [self._records[i] for i in range(min(limit, len(self._records)))]
 
     async def watch(self, after: int) -> None:
@@ -189,11 +203,16 @@ class EtcdLog:
 
     # The watch.
 
+    def _following(self, after: int) -> bool:
+        """Say whether records after this position arrive, from the member in use."""
+        alive = self._follower is not None and not self._follower.done()
+        return alive and self._followed == self.client.endpoint and after >= self._start
+
     def _follow(self, after: int) -> None:
         """See to it that records after this position arrive, from the member in use."""
-        following = self._follower is not None and not self._follower.done() and self._followed == self.client.endpoint
-        if following and after >= self._start:
+        if self._following(after):
             return
+        self._ended = False
         if self._follower is not None:
             self._follower.cancel()
         self._records.clear()

@@ -41,7 +41,9 @@ class OrderedLog(Protocol):
         """Append records in this order; return the position of the last, once it is durable."""
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` records after a position (0: from the start).
+        """Return up to `limit` records after a position (0: from the start); none when there were none.
+
+        The first answer of fewer than `limit` goes to the end, as it was when that reading began.
 
         Raises `LogUnavailableError`, or `WrongLogError` when records that were read before are there no more.
         """
