@@ -3,6 +3,7 @@
 One case runs by itself; `make test-partition` runs all of them, and the kills.
 """
 
+import contextlib
 import os
 import random
 import time
@@ -37,9 +38,15 @@ if ALL:
 
 @pytest.fixture
 def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Testbed]:
-    with Testbed(tmp_path / "m", request.param, f'kind = "sudoku"\npace = {PACE}', MORE) as made:
-        made.wait_until_up()
-        yield made
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):  # what else this machine does must not be taken for the mesh's pauses
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    try:
+        with Testbed(tmp_path / "m", request.param, f'kind = "sudoku"\npace = {PACE}', MORE) as made:
+            made.wait_until_up()
+            yield made
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 @pytest.mark.parametrize(("bed", "side", "seconds"), CASES, indirect=["bed"])
@@ -60,10 +67,12 @@ def test_both_sides_of_a_cut_go_on_and_one_commits(
     begin -= 5.0
     bed.hosts.cut(minority)
     cut = time.monotonic()
-    time.sleep(1.0)  # what was read before the cut is folded by now
+    # Once they cannot read the log any more, what came before the cut is folded.
+    wait_for(lambda: all(bed.status(n)["log"] != "fine" for n in minority), trial.LONG, "the cut was not noticed")
     sizes = {n: bed.status(n)["committed"]["size"] for n in minority}
     said = {n: len(journal_of(bed, n)) for n in minority}
     time.sleep(max(0.0, cut + seconds - time.monotonic()))
+    over = time.monotonic()  # from here on, reading the log costs the nodes processor time
     stuck = {n: bed.status(n)["committed"]["size"] for n in minority}
     alone = {n: len(journal_of(bed, n)) - said[n] for n in minority}
     committed = trial.minority_committed(bed, minority, majority[0], said)
@@ -82,7 +91,7 @@ def test_both_sides_of_a_cut_go_on_and_one_commits(
     assert heard == {n: len(minority) if n in minority else len(majority) for n in range(count)}
     # The minority thinks on at its pace, says things, and commits none of them.
     paces = {n: trial.usual(load.said[n], begin, cut) for n in minority}
-    pauses = {n: trial.longest(load.said[n], cut, heal) for n in minority}
+    pauses = {n: trial.longest(load.said[n], cut, over) for n in minority}
     assert all(pauses[n] <= 2 * paces[n] for n in minority), (pauses, paces)
     assert stuck == sizes
     assert committed == 0

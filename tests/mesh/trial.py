@@ -33,9 +33,9 @@ _PUTS = Path(__file__).with_name("bare_puts.py")
 
 
 class Load:
-    """Asks and names at every node without a pause, and keeps all that the nodes tell, with its time.
+    """Asks and names at every node, and keeps all that the nodes tell, with its time.
 
-    Every node has two rounds open at any time, so that its member never stops writing, and one name on its way.
+    Every node has two rounds open at any time, so that its member never stops writing, and binds some names.
     """
 
     def __init__(self, bed: Testbed) -> None:
@@ -80,7 +80,7 @@ class Load:
                     self.named.add((event["place"], event["id"]))
             except ChorusError:  # it is on the node's disk, and waits for the log there
                 pass
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def _ask(self, number: int) -> None:
         while not self._over.is_set():
