@@ -105,6 +105,20 @@ def test_bad_input() -> None:
         step(x, x, torch.zeros(2), 0.1)
 
 
+def test_flow_shrinks_the_tangent_of_half_the_angle_as_the_equation_says() -> None:
+    torch.manual_seed(1)
+    x, message = project(torch.randn(40, 3, dtype=torch.float64)), torch.randn(40, 3, dtype=torch.float64)
+
+    def half_tangent(at: torch.Tensor) -> torch.Tensor:
+        cos = (at * project(message)).sum(-1)
+        return ((1 - cos) / (1 + cos)).sqrt()
+
+    for dt in (0.01, 0.7, 2.0):
+        after = flow(x, message, torch.zeros(1, dtype=torch.float64), torch.tensor(dt))
+        decay = (-message.norm(dim=-1) * dt).clamp(min=-6).exp()
+        torch.testing.assert_close(half_tangent(after), half_tangent(x) * decay, rtol=1e-6, atol=1e-9)
+
+
 def test_flow_is_the_limit_of_small_steps_and_never_overshoots() -> None:
     torch.manual_seed(0)
     x = project(torch.randn(50, 4, dtype=torch.float64))

@@ -102,7 +102,7 @@ class Record:
     def __init__(self) -> None:
         self.begun: list[bytes] = []
 
-    def begin(self, key: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
+    def begin(self, key: bytes, round_: bytes, question: str, answer: str | None, seed: int, budget: int) -> None:
         self.begun.append(key)
         self.deliberation.running.add(key)
 
