@@ -129,6 +129,11 @@ class Server:
         pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def worked(self) -> float:
+        """Return the processor time it has used, in seconds."""
+        user, system = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait()
@@ -164,6 +169,7 @@ async def fast(port: int, latencies: list[float], padding: int) -> bool:
 async def wave(server: Server, readers: int, seconds: float, others: int = 0, read: bool = True) -> dict[str, float]:
     """Open streams, read them, note latencies; `others` are streams of longer tokens, which are read or not."""
     latencies: list[float] = []
+    worked = server.worked()
     idle, reading = [], [asyncio.create_task(fast(server.port, latencies, 0)) for _ in range(readers)]
     for _ in range(others):
         if read:
@@ -176,6 +182,7 @@ async def wave(server: Server, readers: int, seconds: float, others: int = 0, re
     await asyncio.sleep(0.6 * seconds)
     during = server.resident()
     whole = sum(await asyncio.gather(*reading))
+    worked = server.worked() - worked
     for connection in idle:
         connection.close()
     await asyncio.sleep(1.0)
@@ -185,6 +192,7 @@ async def wave(server: Server, readers: int, seconds: float, others: int = 0, re
         "tokens whose latency was noted": len(latencies),
         "latency of a chunk, p50 ms": statistics.median(latencies),
         "latency of a chunk, p99 ms": percentile(latencies, 0.99),
+        "the server's processor time, s": worked,
         "resident during, MiB": during,
         "resident after, MiB": server.resident(),
     }
@@ -216,7 +224,7 @@ def measured(streams: int, waves: int, tokens: int, pace: float) -> None:
         stopped = asyncio.run(wave(door, half, seconds, half, read=False))
         show(f"the door: {half} streams, and {half} others that nobody reads", stopped)
         door.stop()
-    p50, p99 = "latency of a chunk, p50 ms", "latency of a chunk, p99 ms"
+    p50, p99, work = "latency of a chunk, p50 ms", "latency of a chunk, p99 ms", "the server's processor time, s"
     during = [rows["resident during, MiB"] for rows in played]
     committed = streams * (waves - 1)
     show(
@@ -224,6 +232,10 @@ def measured(streams: int, waves: int, tokens: int, pace: float) -> None:
         {
             "p50 of a chunk against the bare server's": played[-1][p50] / alone[p50],
             "p99 of a chunk against the bare server's": played[-1][p99] / alone[p99],
+            "processor time against the bare server's": played[-1][work] / alone[work],
+            "processor time for a token, thinking, judging and committing included, µs": 1e6
+            * played[-1][work]
+            / played[-1]["tokens whose latency was noted"],
             "p50 beside readers that stopped, against beside others that read": stopped[p50] / beside[p50],
             "p99 beside readers that stopped, against beside others that read": stopped[p99] / beside[p99],
             "resident in the last wave against the first": during[-1] / during[0],

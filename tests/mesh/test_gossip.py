@@ -16,7 +16,7 @@ from chorus.mesh.core import Node
 from chorus.mesh.effects import Alarm, Broadcast
 from chorus.mesh.entries import Ask, Entry, Proposal, Vote, seal
 from chorus.mesh.fold import LEAP, Fold
-from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Announcement, Gate, Heartbeat, Tokens
+from chorus.mesh.gossip import MAX_MESSAGE, WINDOW, Announcement, Gate, Heartbeat, Text, Tokens
 from chorus.mesh.identity import Genesis
 from chorus.mesh.limits import Limits, Recovered
 from chorus.mesh.rhythm import Phase
@@ -175,7 +175,7 @@ def test_no_structure_from_a_member_stops_a_node(message: object) -> None:
     n = node()
     body = msgspec.msgpack.encode([GENESIS.hash, BEN.public, 1, 0, 5, message])
     n.received(0.0, BEN.sign(b"chorus mesh message\0" + body) + body)
-    n.received(0.0, gate(BEN, boot=2).seal(Tokens(bytes(32), 0, "x"), 1))
+    n.received(0.0, gate(BEN, boot=2).seal(Tokens((Text(bytes(32), 0, "x"),)), 1))
     n.tick(1.0)
     assert BEN.public in n.peers
 
@@ -211,7 +211,30 @@ def test_large_meshes_tell_tokens_in_larger_pieces(members: int, most: int) -> N
     told += [effect for effect in n.take_effects() if isinstance(effect, Broadcast)]
     ben = Gate(BEN, genesis.hash, 1, CheapKey.verify)
     heard = [ben.open(effect.data, frozenset(genesis.members), 0, 0.0) for effect in told]
-    texts = [e.message.text for e in heard if e is not None and isinstance(e.message, Tokens)]
+    texts = [p.text for e in heard if e is not None and isinstance(e.message, Tokens) for p in e.message.pieces]
     assert texts[0] == "x"  # the first piece waits for nobody
     assert most // 2 < len(texts) <= most
     assert "".join(texts) == "x" * 1000
+
+
+def test_many_streams_share_messages_that_a_bus_can_carry() -> None:
+    n = node()
+    rounds = [bytes([number]) * 32 for number in range(250)]
+    n.deliberation.running |= {b"p" + round_ for round_ in rounds}
+    told: list[bytes] = []
+    for millisecond in range(500):
+        n.token(millisecond / 1000, b"p" + rounds[millisecond % 250], "\N{BROKEN HEART}")  # four bytes
+        n.token(millisecond / 1000, b"p" + rounds[0], "\N{BROKEN HEART}" * 500)
+        told += [effect.data for effect in n.take_effects() if isinstance(effect, Broadcast)]
+    n.tick(1.0)
+    told += [effect.data for effect in n.take_effects() if isinstance(effect, Broadcast)]
+    assert max(map(len, told)) < MAX_MESSAGE
+    gate_ = gate(BEN)
+    heard = [gate_.open(data, frozenset(GENESIS.members), 0, 0.0) for data in told]
+    messages = [e.message for e in heard if e is not None and isinstance(e.message, Tokens)]
+    assert len(messages) < 60  # 26 flushes in half a second, not one message for each of 250 rounds
+    written = dict.fromkeys(rounds, "")
+    for piece in (piece for message in messages for piece in message.pieces):
+        assert piece.offset == len(written[piece.round])
+        written[piece.round] += piece.text
+    assert [len(text) for text in written.values()] == [250_002] + [2] * 249

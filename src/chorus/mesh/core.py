@@ -355,8 +355,8 @@ class Node:
     def _take(self, now: float, envelope: Envelope, peer: Peer) -> None:
         message = envelope.message
         if isinstance(message, Tokens):
-            if message.round in self.deliberation.locals:
-                self._effects.append(Said(envelope.sender, message.round, message.offset, message.text))
+            who, known = envelope.sender, self.deliberation.locals
+            self._effects += [Said(who, t.round, t.offset, t.text) for t in message.pieces if t.round in known]
         elif isinstance(message, Heartbeat):
             peer.size, peer.epoch, peer.tentative = message.size, message.epoch, message.tentative
             if not self.pace.hear(envelope.sender, message.phase, now):
@@ -381,14 +381,13 @@ class Node:
             self.deliberation.hear(own, entry, now)
 
     def _flush(self, now: float) -> None:
-        """Tell what was written since the last time.
+        """Tell what was written since the last time; in a large mesh it is gathered for longer.
 
-        In a large mesh pieces are gathered for longer, so that the messages a node hears in a second, each with a
-        signature to check, do not grow with the number of those who write.
+        So the messages that a node hears in a second, each signed, do not grow with the number of those who write.
         """
         self._next_flush = now + self.limits.flush * max(1.0, len(self.fold.members) / _CHORUS)
-        for round_, offset, text in self._streams.take():
-            self._say(Tokens(round_, offset, text))
+        for pieces in self._streams.take():
+            self._say(Tokens(pieces))
 
     def _say(self, message: AnyMessage) -> None:
         self._effects.append(Broadcast(self.gate.seal(message, max(self.chain.clock, self.fold.clock))))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -232,7 +232,7 @@ class EtcdLog:
         """Take what the watch brings; return True if its beginning was compacted away."""
         start = max(1, after // _PER_REVISION) if covered is None else covered + 1
         create = message("WatchCreateRequest", key=self._prefix, range_end=_end_of(self._prefix), start_revision=start)
-        call = channel.stream_stream(WATCH[0], **codec(WATCH))(_once(message("WatchRequest", create_request=create)))
+        call = channel.stream_stream(WATCH[0], **codec(WATCH))(_Once(message("WatchRequest", create_request=create)))
         try:
             async for answer in call:
                 if answer.canceled:
@@ -298,9 +298,19 @@ def _end_of(prefix: bytes) -> bytes:
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
-async def _once(request: Any) -> AsyncIterator[Any]:
-    yield request
-    await asyncio.Event().wait()  # ending the requests would end the watch
+class _Once:
+    """One request and no end of requests, which would end the watch; no generator, which nobody would close in time."""
+
+    def __init__(self, request: Any) -> None:
+        self._requests = [request]
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._requests:
+            await asyncio.Event().wait()
+        return self._requests.pop()
 
 
 def _lost(endpoint: str, reach: int, known: int) -> str:

@@ -43,12 +43,18 @@ class Announcement(Message, frozen=True):
     record: bytes
 
 
-class Tokens(Message, frozen=True):
-    """A piece of an answer as it is being written."""
+class Text(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A piece of an answer."""
 
     round: Digest
     offset: Count  # characters written before this piece
     text: Annotated[str, Meta(max_length=8192)]
+
+
+class Tokens(Message, frozen=True):
+    """Pieces of answers as they are being written, of as many rounds as the sender takes part in."""
+
+    pieces: Annotated[tuple[Text, ...], Meta(max_length=256)]
 
 
 class Heartbeat(Message, frozen=True):
