@@ -4,6 +4,7 @@ import json
 
 import pytest
 from small_minds import QUESTIONS
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from chorus.thought import load_checkpoint
 from chorus.thought.tasks import make_task
@@ -35,6 +36,14 @@ def settings(tmp_path):
     return file
 
 
+def smoothed(events):
+    """The loss as the progress line shows it: a running average."""
+    value = events[0].value
+    for event in events[1:]:
+        value = 0.95 * value + 0.05 * event.value
+    return value
+
+
 def test_train_then_ask_then_measure_then_resume(command, tmp_path, settings):
     data, out = tmp_path / "pairs.csv", tmp_path / "mind"
     data.write_text(PAIRS)
@@ -44,7 +53,9 @@ def test_train_then_ask_then_measure_then_resume(command, tmp_path, settings):
     assert "update 4/4  loss" in err
     assert "held out: " in err
     assert f"chorus think --model {out} FILE" in err
-    assert any(file.name.startswith("events.out.tfevents") for file in out.iterdir())
+    curves = EventAccumulator(str(out)).Reload()  # TensorBoard's own reader
+    assert [event.step for event in curves.Scalars("loss")] == [1, 2, 3, 4]
+    assert f"update 4/4  loss {smoothed(curves.Scalars('loss')):.3f}" in err
 
     code, printed, _ = command("think", "--model", out, "--json", stdin=b"1.3\n1x3\n2.2\n")
     values = [json.loads(line) for line in printed.splitlines()]
