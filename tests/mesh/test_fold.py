@@ -93,6 +93,9 @@ def test_who_has_left_is_not_heard(script) -> None:
     m = s.say(0, Membership(tuple(key.public for key in s.keys[:2]), 0))
     s.say(1, Vote(m, True, None, 0), m)
     assert s.take(2, s.make(2, ASK)) == Void("not a member")
+    everyone = tuple(key.public for key in s.keys)
+    assert s.note(0, Membership(everyone, 1)) == "a key that has left does not come back"
+    assert not s.fold.motions
 
 
 @pytest.mark.parametrize(

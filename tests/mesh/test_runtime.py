@@ -17,6 +17,7 @@ from chorus.mesh.bus import Hub
 from chorus.mesh.control import ControlServer, request
 from chorus.mesh.core import Node
 from chorus.mesh.effects import Closed, Committed, Said
+from chorus.mesh.entries import Ask, Entry, seal
 from chorus.mesh.fold import MAX_OPEN, Fold
 from chorus.mesh.identity import Genesis, Key
 from chorus.mesh.journal import Journal
@@ -405,6 +406,25 @@ def test_a_lost_tail_stops_the_node(tmp_path: Path) -> None:
         log.close()
         with pytest.raises(Exception, match="has lost its tail"):
             await make(tmp_path, 0, 1, Doubler(), hub).run()
+
+    asyncio.run(play())
+
+
+def test_another_history_stops_the_node(tmp_path: Path) -> None:
+    async def play() -> None:
+        hub = Hub()
+        one = make(tmp_path, 0, 2, Doubler(), hub)
+        async with running(one):
+            one.ask("1", 100, 600.0)
+            await until(lambda: one.node.fold.size > 0)
+            one.ask("2", 100, 600.0)  # its transaction carries what was seen of the first
+            await until(lambda: one.node.fold.size > 1)
+        other = Entry(one.node.fold.genesis.hash, KEYS[1].public, 0, 1, (), Ask("another", 100, 5.0))
+        with sqlite3.connect(tmp_path / "mesh.log") as log:
+            log.execute("DELETE FROM log")
+            log.execute("INSERT INTO log (record) VALUES (?)", (seal(other, KEYS[1]),))
+        with pytest.raises(ChorusError, match="entry 0 of the log is not the one this node saw"):
+            await make(tmp_path, 0, 2, Doubler(), hub).run()
 
     asyncio.run(play())
 

@@ -5,10 +5,10 @@ import os
 import pytest
 
 from chorus.mesh.core import Node
-from chorus.mesh.effects import Call, Effect, Write
+from chorus.mesh.effects import Call, Effect, Fetched, Write
 from chorus.mesh.entries import Cancel, Entry, Vote, identity, open_record
 from chorus.mesh.fold import Applied, Fold, Void
-from chorus.mesh.gossip import Envelope, Heartbeat
+from chorus.mesh.gossip import Envelope, Heartbeat, Piece
 from chorus.mesh.limits import Peer
 from chorus.mesh.rounds import Motion
 from chorus.mesh.simulation import Rules, ViolationError, run
@@ -45,6 +45,13 @@ class TakesRepeats(Fold):
         return super().follows_its_chain(entry) or entry.seq <= self.tips.get(entry.author, (-1, b""))[0]
 
 
+class TakesForks(Fold):
+    """Fold rule 2 broken: an author may say something else under a number it has used."""
+
+    def follows_its_chain(self, entry: Entry) -> bool:
+        return super().follows_its_chain(entry) or entry.seq <= self.tips.get(entry.author, (-1, b""))[0]
+
+
 class TakesGaps(Fold):
     """Fold rules 2 and 3 broken: entries are taken in whatever order they land."""
 
@@ -53,6 +60,48 @@ class TakesGaps(Fold):
 
     def causes_applied(self, entry: Entry) -> bool:
         return True
+
+
+class TakesEffectsFirst(Fold):
+    """Fold rule 3 broken: a cause need not have been applied."""
+
+    def causes_applied(self, entry: Entry) -> bool:
+        return all(self.applied.get(parent, -1) < entry.clock for parent in entry.parents)
+
+
+class IgnoresStamps(Fold):
+    """Fold rule 3 broken: a Lamport stamp need not exceed those of the causes."""
+
+    def causes_applied(self, entry: Entry) -> bool:
+        return all(parent in self.applied for parent in entry.parents)
+
+
+class Overlooks(Fold):
+    """One reason for which a record is void is overlooked."""
+
+    reason = ""
+
+    def _refusal(self, entry: Entry) -> str:
+        reason = super()._refusal(entry)
+        return "" if reason == self.reason else reason
+
+
+class TakesLeaps(Overlooks):
+    """Fold rule 3 broken: a stamp may be as far ahead as it likes."""
+
+    reason = "clock"
+
+
+class TakesForeigners(Overlooks):
+    """Fold rule 4 broken: entries of another genesis are taken."""
+
+    reason = "genesis"
+
+
+class TakesStrangers(Overlooks):
+    """Fold rule 4 broken: entries of those who are no members are taken."""
+
+    reason = "not a member"
 
 
 class TakesAnyone(Fold):
@@ -113,6 +162,14 @@ class ChangesItsMind(Fold):
             round_.outcome, round_.closed = "undecided", self.size - 1
             del self.open[round_.id]
         return ""
+
+
+class LetsThemComeBack(Fold):
+    """Fold rule 6 broken: a key that has left can be a member again."""
+
+    def _adopt(self, motion: Motion) -> None:
+        super()._adopt(motion)
+        self.gone = frozenset()
 
 
 class SpeaksFirst(Node):
@@ -205,6 +262,30 @@ class IgnoresItsChain(Node):
             self.chain.said += [tip[1]] * (tip[0] + 1 - len(self.chain.said))
 
 
+class TakesAnyBytes(Node):
+    """An artifact is believed when there is enough of it, whatever it hashes to."""
+
+    def _take(self, now: float, envelope: Envelope, peer: Peer) -> None:
+        piece = envelope.message
+        fetch = self.fetches._wanted.get(piece.digest) if isinstance(piece, Piece) else None
+        if fetch is not None and fetch.holders[0] == envelope.sender and piece.offset == len(fetch.data):
+            whole = bytes(fetch.data) + piece.data
+            if len(whole) >= piece.size > 0:
+                del self.fetches._wanted[piece.digest]
+                self._effects.append(Fetched(piece.digest, whole))
+        super()._take(now, envelope, peer)
+
+
+class BelievesOneHolder(Node):
+    """Whoever was asked first is asked for ever, however it lies."""
+
+    def _take(self, now: float, envelope: Envelope, peer: Peer) -> None:
+        super()._take(now, envelope, peer)
+        if isinstance(envelope.message, Piece):
+            for fetch in self.fetches._wanted.values():
+                fetch.holders = type(fetch.holders)([envelope.sender])
+
+
 NODES = [
     SpeaksFirst,
     TakesUnknownForFailed,
@@ -215,10 +296,18 @@ NODES = [
     CallsFirst,
     ForgetsItsOutbox,
     IgnoresItsChain,
+    TakesAnyBytes,
+    BelievesOneHolder,
 ]
 FOLDS = [
     TakesRepeats,
+    TakesForks,
     TakesGaps,
+    TakesEffectsFirst,
+    IgnoresStamps,
+    TakesLeaps,
+    TakesForeigners,
+    TakesStrangers,
     TakesAnyone,
     CountsAnyEpoch,
     CountsEveryVote,
@@ -234,13 +323,19 @@ BROKEN = [
 ]
 
 
-def play(schedules: int, rules: Rules) -> None:
-    for seed in range(schedules):
+def play(rules: Rules, first: int = 0) -> None:
+    for seed in range(first, first + 2000):
         run(seed, rules)
 
 
 @pytest.mark.parametrize("rules", BROKEN)
 def test_a_broken_rule_is_caught(rules: Rules) -> None:
     with pytest.raises(ViolationError, match=r"^seed \d+: ") as caught:
-        play(2000, rules)
+        play(rules)
+    print(caught.value)
+
+
+def test_a_key_that_came_back_would_be_stuck() -> None:
+    with pytest.raises(ViolationError, match=r"^seed \d+: nothing lost after healing") as caught:
+        play(Rules(fold=LetsThemComeBack), first=400)  # it takes a rare schedule: look where one is near
     print(caught.value)

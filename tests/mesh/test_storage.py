@@ -64,6 +64,21 @@ def test_killed_while_writing_it_has_all_that_was_acknowledged_and_nothing_torn(
         assert len(recovered.calls) == len(recovered.entries)  # a transaction is there as a whole or not at all
 
 
+def test_every_transaction_is_synced_before_it_counts(tmp_path: Path) -> None:
+    async def play() -> list[tuple[int, str]]:
+        journal, log = Journal(tmp_path / "j", MESH, PUBLIC), SqliteLog(tmp_path / "log")
+        found = []
+        for db in (journal._db, log._writer):
+            synchronous, mode = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode"))
+            found.append((synchronous, mode))
+        journal.close()
+        await log.close()
+        return found
+
+    full = 2  # https://www.sqlite.org/pragma.html#pragma_synchronous: in WAL mode, every commit is synced
+    assert asyncio.run(play()) == [(full, "wal")] * 2
+
+
 def test_a_journal_of_another_mesh_or_key_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "j", MESH, PUBLIC).close()
     with pytest.raises(InputError, match="belongs to another mesh"):

@@ -49,7 +49,8 @@ def members(
     if not done:
         raise ChorusError("the node stopped before this was committed; it is on its disk and not lost")
     entry = done[0]
+    if entry["note"]:
+        raise ChorusError(f"no effect: {entry['note']} (entry {entry['place']}, epoch {entry['epoch']})")
     if not approve:
         typer.echo(entry["id"][:16])
-    note = f" ({entry['note']})" if entry["note"] else ""
-    typer.echo(f"committed at entry {entry['place']}{note}; epoch {entry['epoch']} now", err=True)
+    typer.echo(f"committed at entry {entry['place']}; epoch {entry['epoch']} now", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -124,7 +125,7 @@ def ask(
     """Ask the mesh through a running node: tentative tokens on stderr, the committed answer on stdout."""
     from chorus.mesh.config import load
     from chorus.mesh.control import request
-    from chorus.mesh.telling import Telling
+    from chorus.mesh.telling import Telling, printable
 
     settings = load(config)
     telling = Telling()
@@ -140,7 +141,7 @@ def ask(
         elif event["event"] == "alarm":
             typer.echo(event["text"], err=True)
         elif "reason" in event:
-            typer.echo(f"{event['who']} passes: {event['reason']}", err=True)
+            typer.echo(f"{event['who']} passes: {printable(event['reason'])}", err=True)
         if event["event"] == "closed":
             closed = event
     for line in telling.rest():
@@ -150,7 +151,8 @@ def ask(
     if closed["outcome"] != "accepted":
         raise ChorusError(f"no answer: the round is {closed['outcome']} (entry {closed['place']})")
     if not as_json:
-        typer.echo(closed["answer"])
+        answer = closed["answer"]
+        typer.echo(printable(answer, keep="\n\t") if sys.stdout.isatty() else answer)
         typer.echo(
             f"committed at entry {closed['place']}: by {closed['author']}, {closed['approvals']} approvals, "
             f"score {closed['score']:.2f}",

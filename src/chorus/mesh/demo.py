@@ -26,6 +26,7 @@ from chorus.mesh.founding import found_here, names_for
 from chorus.mesh.heads import open_head
 from chorus.mesh.members.sudoku import puzzle
 from chorus.mesh.questions import Question, read_questions
+from chorus.mesh.telling import printable
 from chorus.mesh.testbed import Testbed, hears
 from chorus.mesh.verification import Report, audit, read_journal, read_log
 
@@ -151,7 +152,7 @@ class Demonstration:
             if acts and elapsed > acts[0][0]:
                 acts.popleft()[1]()
             while self.log:  # above the live tables, so that what happened stays readable
-                live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}")
+                live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}", markup=False)
             time.sleep(0.1)
         self._stop_asking.set()
 
@@ -310,7 +311,7 @@ class Demonstration:
                 str(status["tentative"]),
                 f"{hears(status)} of {len(self.nodes)}",
                 f"{status['order']:.2f}",
-                seen.writing,
+                Text(printable(seen.writing)),
             )
         return table
 
@@ -325,7 +326,7 @@ class Demonstration:
                 closed.get("author", ""),
                 f"{closed['score']:.2f}" if "score" in closed else "",
                 f"{closed['approvals']} of {len(self.nodes)}" if "approvals" in closed else "",
-                closed.get("answer", "")[:_SHOWN],
+                Text(printable(closed.get("answer", ""))[:_SHOWN]),
             )
         return rounds
 
@@ -346,7 +347,7 @@ class Demonstration:
         console.print("every node ended at the same head" if agreed else "the nodes did NOT end at the same head")
         for report, seen in zip(reports, self.nodes, strict=True):
             for finding in report.findings:
-                console.print(f"against {seen.config.node.name}'s journal: {finding}")
+                console.print(f"against {seen.config.node.name}'s journal: {finding}", markup=False)
         if all(report.ok for report in reports):
             console.print(f"the log holds all that any of the {len(reports)} journals remembers")
         console.print(f"kept in {self.directory}")

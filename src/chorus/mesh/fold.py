@@ -15,6 +15,8 @@ nowhere else, so that it holds whatever nodes, engines and networks do:
    and was cast for that epoch; the first vote counts.
 6. *Majority.* A proposal, or an epoch's membership, is accepted when more than half of the epoch's members approve.
    Two majorities of one epoch share a member, and that member's one vote: no two sides accept different things.
+   A key that has left never comes back: what it had on its way to the log was void where it landed, and engines
+   that keep a record's first place would leave a hole in its chain for good.
 7. *A round closes once*, where a majority has said it need not wait longer; its answer never changes after.
 
 A void record changes nothing and is counted by reason. An applied entry that comes too late to matter keeps its
@@ -86,6 +88,7 @@ class Fold:
         self._verify = verify
         self.epoch = 0
         self.members = frozenset(genesis.members)
+        self.gone: frozenset[bytes] = frozenset()  # keys that were members once
         self.tree = MerkleTree()
         self.applied: dict[bytes, int] = {}  # identity → Lamport stamp
         self.tips: dict[bytes, tuple[int, bytes]] = {}  # author → its last (seq, identity)
@@ -152,6 +155,7 @@ class Fold:
         state = (
             self.epoch,
             sorted(self.members),
+            sorted(self.gone),
             self.tree.root(),
             self.clock,
             rounds,
@@ -266,6 +270,8 @@ class Fold:
     def _membership(self, identity: bytes, entry: Entry, proposed: Membership) -> str:
         if proposed.epoch != self.epoch:
             return "superseded: proposed in another epoch"
+        if not self.gone.isdisjoint(proposed.members):
+            return "a key that has left does not come back"
         motion = Motion(tuple(sorted(set(proposed.members))), {entry.author})
         self.motions[identity] = motion
         self._adopt(motion)
@@ -292,6 +298,7 @@ class Fold:
         if not self.approved(len(motion.approvals & self.members)):
             return
         self.epoch += 1
+        self.gone |= self.members - set(motion.members)
         self.members = frozenset(motion.members)
         self.motions.clear()
         # Votes of the old epoch cannot add up with those of the new one: what is still open is voted on anew.

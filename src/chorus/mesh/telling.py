@@ -25,24 +25,29 @@ class Telling:
         """Take a piece; return the lines that are to be told now."""
         line, begun = self._begun.pop(who, ("", now))
         *ended, line = (line + text).split("\n")
-        told = [f"{who}: {_printable(line)}" for line in ended if line]
+        told = [f"{who}: {printable(line)}" for line in ended if line]
         while len(line) >= self._width:
-            told.append(f"{who}: {_printable(line[: self._width])}")
+            told.append(f"{who}: {printable(line[: self._width])}")
             line = line[self._width :]
         if line:
             self._begun[who] = (line, now if ended else begun)
         for other, (line, begun) in list(self._begun.items()):
             if now - begun >= self._pause:
-                told.append(f"{other}: {_printable(line)}")
+                told.append(f"{other}: {printable(line)}")
                 del self._begun[other]
         return told
 
     def rest(self) -> list[str]:
         """Return the lines that were begun and not told."""
-        told = [f"{who}: {_printable(line)}" for who, (line, _) in self._begun.items()]
+        told = [f"{who}: {printable(line)}" for who, (line, _) in self._begun.items()]
         self._begun.clear()
         return told
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)  # tokens must not drive the terminal
+def printable(text: str, keep: str = "") -> str:
+    r"""Return text that others wrote without what would drive our terminal.
+
+    >>> printable("forty\x1b[2J-two\n"), printable("forty\ntwo", keep="\n")
+    ('forty [2J-two ', 'forty\ntwo')
+    """
+    return "".join(c if c.isprintable() or c in keep else " " for c in text)

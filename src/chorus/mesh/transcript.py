@@ -13,6 +13,7 @@ from chorus.mesh.engines import committed
 from chorus.mesh.entries import Ask, Name, Proposal, Vote
 from chorus.mesh.fold import Applied, Fold
 from chorus.mesh.heads import Head, open_head, prove, sign_head
+from chorus.mesh.telling import printable
 from chorus.mesh.verification import Report, audit, read_journal
 
 
@@ -46,8 +47,7 @@ def _words(payload: object) -> str:
         text = f"{payload.name} = {payload.digest.hex()[:12]}, {payload.size} bytes"
     else:
         text = getattr(payload, "reason", "")
-    text = " ".join(text.split())
-    text = "".join(c if c.isprintable() else "�" for c in text)  # what others wrote must not drive our terminal
+    text = " ".join(printable(text).split())
     return text if len(text) <= 90 else text[:87] + "…"
 
 

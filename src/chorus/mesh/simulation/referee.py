@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chorus.errors import ChorusError
-from chorus.mesh.entries import Ask, Cancel, Done, Entry, Membership, Proposal, Vote, identity
+from chorus.mesh.entries import Ask, Cancel, Done, Entry, Membership, Name, Proposal, Vote, identity
 
 if TYPE_CHECKING:
     from chorus.mesh.simulation.world import Host, World
@@ -29,6 +29,7 @@ def check(world: World) -> list[bytes]:
     _votes(world, transcript)
     _nothing_lost(world, transcript)
     _paid_for_once(world)
+    _artifacts(world, transcript)
     return transcript
 
 
@@ -196,3 +197,21 @@ def _paid_for_once(world: World) -> None:
         for key, count in host.calls.items():
             if count > 1:
                 _fail("no model call is repeated", f"node {host.number} made call {key.hex()[:12]} {count} times")
+
+
+def _artifacts(world: World, transcript: list[bytes]) -> None:
+    names: dict[str, tuple[bytes, int]] = {}
+    for own in transcript:
+        payload = world.entries[own].payload
+        if isinstance(payload, Name):
+            names[payload.name] = (payload.digest, payload.size)
+    for host in world.hosts:
+        if host.node is not None and host.node.fold.names != names:
+            _fail("a name means its last binding", f"node {host.number} differs from the recount")
+        if host.shelf.wrong:
+            _fail("an artifact is what its digest says", f"node {host.number} was brought something else")
+        if host.shelf.fetching:
+            _fail("every fetch ends", f"node {host.number} is still fetching after healing")
+    for number, digest in world.owed:
+        if digest not in world.hosts[number].shelf.kept:
+            _fail("what an honest member keeps can be fetched", f"{digest.hex()[:12]} never came to node {number}")

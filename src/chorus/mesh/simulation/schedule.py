@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 
 from chorus.mesh.core import Node
 from chorus.mesh.entries import Ask, Entry, seal
-from chorus.mesh.fold import Fold
+from chorus.mesh.fold import LEAP, Fold
+from chorus.mesh.gossip import PIECE
 from chorus.mesh.identity import Genesis
 from chorus.mesh.limits import RefusedError
 from chorus.mesh.simulation.referee import ViolationError, check
@@ -72,6 +74,8 @@ def _play(seed: int, rules: Rules) -> Outcome:
     for host in world.hosts:
         host.fuse = -1
         host.start()
+    world.at(CHAOS + 5.0, _last_errand, world)
+    world.errands = 1
     world.run_until(CHAOS + HEALED, quiet=lambda: _quiet(world))
     for host in world.hosts:
         if host.node is not None and host.node.halted:
@@ -87,11 +91,11 @@ def _play(seed: int, rules: Rules) -> Outcome:
 def _quiet(world: World) -> bool:
     for host in world.hosts:
         node = host.node
-        if node is None or node.fold.open or node.deliberation.locals or node.busy():
+        if node is None or node.fold.open or node.deliberation.locals or node.busy() or host.shelf.fetching:
             return False
         if node.outbox and node.me in node.fold.members:
             return False
-    return len({host.node.fold.size for host in world.hosts if host.node}) == 1
+    return not world.errands and len({host.node.fold.size for host in world.hosts if host.node}) == 1
 
 
 def _plan(world: World, rng: random.Random) -> None:
@@ -107,8 +111,16 @@ def _plan(world: World, rng: random.Random) -> None:
         when = rng.uniform(0.2, CHAOS)
         world.at(when, how, *(() if how == host.crash else (host, rng.randrange(12))))
         world.at(when + rng.uniform(0.3, 2.0), host.start)
-    if rng.random() < 0.4:
-        world.at(rng.uniform(0.2, CHAOS), _reorganise, world)
+    who = rng.choice(hosts).key.public
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):  # the second time often takes the first back
+        world.at(
+            rng.uniform(0.2, CHAOS), _reorganise, world, who if rng.random() < 0.7 else rng.choice(hosts).key.public
+        )
+    if rng.random() < 0.3:
+        for _ in range(rng.randint(1, 2)):
+            world.at(rng.uniform(0, 0.6 * CHAOS), _keep, world, rng.choice(hosts))
+        for _ in range(rng.randint(0, 2)):
+            world.at(rng.uniform(0, CHAOS), _fetch, world, rng.choice(hosts))
     if rng.random() < 0.3:
         world.at(rng.uniform(0.2, CHAOS), _mischief, world)
 
@@ -156,15 +168,46 @@ def _weather(world: World) -> None:
     world.faults = faults
 
 
-def _reorganise(world: World) -> None:
+def _keep(world: World, host: Host) -> None:
+    """Have a machine keep an artifact, and name it if its node is up."""
+    data = world.rng.randbytes(world.rng.randint(1, 2 * PIECE + 100))
+    digest = sha256(data).digest()
+    world.artifacts.add(digest)
+    host.shelf.kept[digest] = data
+    if host.node is not None:
+        try:
+            host.node.name(host.clock(), world.rng.choice(("a", "b")), digest, len(data))
+        except RefusedError:
+            return
+        host.carry_out()
+
+
+def _fetch(world: World, host: Host) -> None:
+    for digest in sorted(world.artifacts - host.shelf.kept.keys()):
+        host.fetch(digest)
+
+
+def _last_errand(world: World) -> None:
+    """When all is well again, have a member fetch everything: what an honest member keeps must come."""
+    world.errands = 0
+    node = world.hosts[0].node
+    assert node is not None
+    members = [host for host in world.hosts if host.key.public in node.fold.members]
+    reader = world.rng.choice(members)
+    missing = world.artifacts - reader.shelf.kept.keys()
+    honest = [host.shelf.kept for host in members if not host.shelf.lies]
+    world.owed = {(reader.number, digest) for digest in missing if any(digest in kept for kept in honest)}
+    _fetch(world, reader)
+
+
+def _reorganise(world: World, who: bytes) -> None:
     """Have a member propose other members: somebody joins, or somebody leaves."""
     proposer = world.rng.choice(world.hosts)
     node = proposer.node
     if node is None or node.me not in node.fold.members:
         return
     members = set(node.fold.members)
-    keys = [host.key.public for host in world.hosts]
-    members ^= {world.rng.choice(keys)}
+    members ^= {who}
     if members:
         try:
             node.propose_members(proposer.clock(), sorted(members))
@@ -174,16 +217,35 @@ def _reorganise(world: World) -> None:
 
 
 def _mischief(world: World) -> None:
-    """Somebody without a member's key writes to the log, and repeats what others wrote."""
+    """Have strangers, and a member's wrong program, write to the log, and repeat what others wrote.
+
+    All of it is void: whatever of it is applied breaks a rule.
+    """
     stranger = CheapKey(b"stranger")
     victim = world.rng.choice(world.hosts)
-    tip = (0, b"")
+    member = victim.key
+    number, tip = -1, b""
     if victim.node is not None:
-        tip = victim.node.fold.tips.get(victim.key.public, tip)
-    number, parents = (tip[0] + 1, (tip[1],)) if tip[1] else (0, ())
-    mesh, ask = victim.genesis.hash, Ask("forged", 1, 1.0)
-    forged = seal(Entry(mesh, victim.key.public, number, 10_000, parents, ask), stranger)
-    foreign = seal(Entry(bytes(32), stranger.public, 0, 1, (), ask), stranger)
-    own = seal(Entry(mesh, stranger.public, 0, 1, (), ask), stranger)
-    world.log += [b"", b"\0" * 70, forged, foreign, own, *world.log[-2:]]
+        number, tip = victim.node.fold.tips.get(member.public, (number, tip))
+    mesh, parents, stamp, ask = victim.genesis.hash, (tip,) if tip else (), 10_000, Ask("forged", 1, 1.0)
+
+    def written(key: CheapKey, author: CheapKey, *changes: tuple[str, object]) -> bytes:
+        """Return the author's next entry, signed by a key; `changes` are (field, value) pairs."""
+        fields = {"mesh": mesh, "author": author.public, "seq": number + 1, "clock": stamp, "parents": parents}
+        return seal(Entry(**{**fields, **dict(changes), "payload": ask}), key)  # type: ignore[arg-type]
+
+    forged = written(stranger, member)
+    records = [
+        b"",
+        bytes(70),
+        forged,
+        written(stranger, stranger, ("seq", 0), ("parents", ())),
+        written(member, member, ("mesh", bytes(32))),
+        written(member, member, ("parents", (*parents, bytes(32)))),
+        written(member, member, ("clock", stamp + 2 * LEAP)),
+        *world.log[-2:],
+    ]
+    if tip:
+        records += [written(member, member, ("clock", 0)), written(member, member, ("seq", number))]
+    world.log += records
     world.broadcast(victim.number, forged)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from typing import Any
 
 from chorus.mesh.core import Node
-from chorus.mesh.effects import Append, Broadcast, Call, Committed, Persist, Read, Stop, Write
+from chorus.mesh.effects import Append, Broadcast, Call, Committed, Fetched, Persist, Read, Serve, Stop, Write
 from chorus.mesh.entries import Entry, Membership, Vote, identity
 from chorus.mesh.fold import Fold
 from chorus.mesh.identity import Genesis
-from chorus.mesh.limits import Limits, Recovered
+from chorus.mesh.limits import Limits, Recovered, RefusedError
 from chorus.mesh.member import Answer, Failure, Judgement, Outcome, decode_outcome
+from chorus.mesh.simulation.shelf import Shelf
 
 LIMITS = Limits(poll=0.6, heartbeat=1.0, flush=0.1, retry=0.1, retry_most=0.8)
 TICK = 0.25  # seconds of virtual time
@@ -72,10 +73,14 @@ class World:
         self.now = 0.0
         self.faults = Faults()
         self.log: list[bytes] = []
+        self.keeps_first = self.rng.random() < 0.5  # the log takes a record once, as SQLite's does, or every time
         self.hosts: list[Host] = []
         self.born: dict[bytes, float] = {}  # identity → when its author journalled it
         self.entries: dict[bytes, Entry] = {}
         self.acknowledged: dict[bytes, float] = {}  # identity → when somebody first reported it committed
+        self.artifacts: set[bytes] = set()  # digests
+        self.owed: set[tuple[int, bytes]] = set()  # (host, digest): fetches after healing that must succeed
+        self.errands = 0  # things planned for after healing
         self.events = 0
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
@@ -120,7 +125,7 @@ class World:
             self.at(self.now + 1.0, host.event, host.life, "appended", "no answer in time")
             return
         if host.number in faults.log_replies:
-            self.after(faults.delay, self.log.extend, records)
+            self.after(faults.delay, self._store, records)
             self.at(self.now + 1.0, host.event, host.life, "appended", "no answer in time")
             return
         if rng.random() >= faults.unknown:
@@ -128,13 +133,17 @@ class World:
             return
         fate = rng.randrange(4)  # not stored; stored; some of it stored, in any order; stored, but only later
         if fate:
-            part = rng.sample(records, rng.randrange(len(records) + 1)) if fate == 2 else records
-            self.after(1.5 if fate == 3 else faults.delay, self.log.extend, part)
+            torn = fate == 2 and not self.keeps_first  # what takes a record once takes an append as a whole
+            part = rng.sample(records, rng.randrange(len(records) + 1)) if torn else records
+            self.after(1.5 if fate == 3 else faults.delay, self._store, part)
         self.after(0.3, host.event, host.life, "appended", "no answer in time")
 
     def _take(self, host: Host, life: int, records: tuple[bytes, ...]) -> None:
-        self.log.extend(records)
+        self._store(records)
         self.after(self.faults.delay, host.event, life, "appended")
+
+    def _store(self, records: Sequence[bytes]) -> None:
+        self.log += [record for record in records if not (self.keeps_first and record in self.log)]
 
     def read(self, host: Host, after: int) -> None:
         """Read the log: a prefix of it, possibly not the newest, possibly told twice, possibly nothing."""
@@ -168,6 +177,7 @@ class Host:
         self.fuse = -1  # effects until a crash; never if negative
         self.transcripts: list[list[bytes]] = []  # one for each life: identities in the order reported
         self.calls: Counter[bytes] = Counter()
+        self.shelf = Shelf(world.rng)
         self.offset = world.rng.uniform(-1e6, 1e6)
         self.rate = world.rng.uniform(0.8, 1.25)
 
@@ -207,6 +217,7 @@ class Host:
             self._store(self.under_way)
         self.under_way = ()
         self.volatile.clear()
+        self.shelf.fetching.clear()
 
     def event(self, life: int, name: str, *args: object) -> None:
         """Bring an event to the node it was meant for."""
@@ -220,6 +231,17 @@ class Host:
     def deliver(self, life: int, data: bytes) -> None:
         """Bring a message."""
         self.event(life, "received", data)
+
+    def fetch(self, digest: bytes) -> None:
+        """Have the node fetch an artifact, if it is up."""
+        if self.node is None or digest in self.shelf.fetching:
+            return
+        try:
+            self.node.fetch(self.clock(), digest)
+        except RefusedError:
+            return
+        self.shelf.fetching.add(digest)
+        self.carry_out()
 
     def carry_out(self) -> None:
         """Do what the node wants done, until it dies."""
@@ -256,8 +278,17 @@ class Host:
                 world.after(0.2, self._approve, self.life, effect.id)
             elif isinstance(payload, Vote) and mine and self.kind == "fickle" and payload.score is not None:
                 self._vote_again(payload)
+        elif isinstance(effect, Serve):
+            world.after(0.02, self._serve, self.life, effect)
+        elif isinstance(effect, Fetched):
+            self.shelf.brought(effect.digest, effect.data)
         elif isinstance(effect, Stop):
             pass  # a call that cannot be stopped: its outcome comes all the same, and is ignored
+
+    def _serve(self, life: int, serve: Serve) -> None:
+        if self.node is not None and life == self.life:
+            self.node.fetches.served(serve, *self.shelf.piece(serve.digest, serve.offset))
+            self.carry_out()
 
     def _vote_again(self, vote: Vote) -> None:
         """Break the protocol as a member could whose code is wrong: vote twice, the second time for the opposite."""
