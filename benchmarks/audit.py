@@ -1,6 +1,6 @@
 """How fast the audit finds weak links and attack curves, against networkx in the same run.
 
-python benchmarks/audit.py            all of it, about a minute on one core
+python benchmarks/audit.py            all of it, some minutes on one core
 python benchmarks/audit.py --quick    small sizes, some seconds
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import time
@@ -17,7 +18,14 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from chorus.audit import Graph, articulation_points_and_bridges, attack_curve, strong_articulation_points_and_bridges
+from chorus.audit import (
+    Graph,
+    Subject,
+    articulation_points_and_bridges,
+    attack_curve,
+    audit,
+    strong_articulation_points_and_bridges,
+)
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
 
@@ -107,6 +115,41 @@ def attacks(quick: bool) -> list[dict[str, float | str]]:
     return rows
 
 
+def whole_audits(quick: bool) -> list[dict[str, float | str]]:
+    """The whole of `chorus audit`, remedies included, on graphs of 100,000 edges whose points and links it samples."""
+    share = 20 if quick else 1
+    n = 50_000 // share
+    free = np.array(nx.barabasi_albert_graph(n, 2, seed=1).edges)
+    generator = np.random.default_rng(1)
+    leaves = np.stack([generator.integers(0, n, n // 10), n + np.arange(n // 10)], axis=1)
+    side = round(n**0.5)
+    graphs = {
+        "random, directed": Graph.of(20_000 // share, random_digraph(20_000 // share, 100_000 // share)),
+        "scale-free with leaves": Graph.of(n + n // 10, np.concatenate([free, leaves]), directed=False),
+        "grid": Graph.of(
+            side * side, [(side * y + x, side * y + x + step) for y in range(side) for x in range(side)
+                          for step, inside in ((1, x + 1 < side), (side, y + 1 < side)) if inside], directed=False,
+        ),
+    }  # fmt: skip
+    rows: list[dict[str, float | str]] = []
+    for name, graph in graphs.items():
+        subject = Subject(name=name, elements=tuple(map(str, range(graph.n))), graph=graph)
+        seconds, report = timed(lambda subject=subject: audit(subject), repeats=1)
+        rows.append({"graph": name, "vertices": graph.n, "edges": graph.m, "findings": len(report.findings),
+                     "remedies recomputed": sum(finding.remedy.after is not None for finding in report.findings),
+                     "seconds": seconds})  # fmt: skip
+    return rows
+
+
+def cpu() -> str:
+    """The processor's name where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def show(title: str, rows: list[dict[str, float | str]]) -> None:
     print(f"\n{title}")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -121,14 +164,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written")
     quick = parser.parse_args().quick
+    load = os.getloadavg()[0]
     curves = attacks(quick)
     show("attack curves (random: mean of 20 attacks; seconds of CPU on one core, median of 3)", curves)
     links = weak_links(quick)
     show("strong articulation points and bridges (seconds of CPU on one core, median of 3)", links)
+    audits = whole_audits(quick)
+    show("the whole audit (seconds of CPU on one core, one run)", audits)
     if not quick:
         RESULTS.parent.mkdir(exist_ok=True)
-        machine = {"python": platform.python_version(), "numpy": np.__version__, "networkx": nx.__version__}
-        RESULTS.write_text(json.dumps({"machine": machine, "weak_links": links, "attacks": curves}, indent=2) + "\n")
+        machine = {
+            "processor": cpu(),
+            "cores": os.cpu_count(),
+            "load average at the start": load,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "networkx": nx.__version__,
+        }
+        found = {"machine": machine, "weak_links": links, "attacks": curves, "whole_audits": audits}
+        RESULTS.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

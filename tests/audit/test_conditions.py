@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chorus.audit import Coordination, Graph, Resource, Subject, audit, calibration_table, conditions, measure, rewired
+from chorus.audit import Coordination, Graph, Measured, Resource, Subject, audit, calibration_table, conditions, rewired
 from chorus.audit import z_scores as z_scores_of
 from chorus.audit.calibration import calibration, reference_graphs
 from chorus.audit.conditions import even_share, mutual_information_share, selectivity, sparseness
@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "audit.md"
 
 
 def scores(subject: Subject) -> list[float | None]:
-    return [condition.score for condition in conditions(subject, measure(subject))]
+    return [condition.score for condition in conditions(subject, Measured(subject))]
 
 
 def test_calibration() -> None:
@@ -94,12 +94,12 @@ def test_activity_moves_conditions_two_three_and_five(make: type[Subject]) -> No
     ring = [(k, (k + 1) % n) for k in range(n)]
     turns = make(n, ring, activity=np.eye(n), stimuli=np.arange(n))
     alone = make(n, ring, activity=np.eye(n)[[0] * n], stimuli=np.arange(n))
-    found = conditions(turns, measure(turns))
+    found = conditions(turns, Measured(turns))
     # Sparse at each step and even in the long run: the two are shown side by side.
     assert (found[1].score, found[2].parts["activity"]) == (1, pytest.approx(1))
     assert found[2].parts["activity, each step alone"] == pytest.approx(1 / n)
     assert found[1].parts["sparseness of the long run"] == 0
-    found = conditions(alone, measure(alone))
+    found = conditions(alone, Measured(alone))
     assert (found[1].score, found[2].score, found[4].score) == (1, pytest.approx(1 / n), 0)
     assert found[2].worst == "e0"
 
@@ -107,7 +107,7 @@ def test_activity_moves_conditions_two_three_and_five(make: type[Subject]) -> No
 def test_declared_loads_and_the_least_of_them_count(make: type[Subject]) -> None:
     loads = {"traffic": np.ones(4), "state": np.array([1.0, 0, 0, 0])}
     subject = make(4, [(0, 1), (1, 2), (2, 3), (3, 0)], loads=loads)
-    found = conditions(subject, measure(subject))[2]
+    found = conditions(subject, Measured(subject))[2]
     assert found.score == pytest.approx(0.25)
     assert found.parts["traffic"] == pytest.approx(1)
 

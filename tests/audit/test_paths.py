@@ -17,7 +17,8 @@ from chorus.audit import (
     waist,
 )
 from chorus.audit.attacks import attack_order
-from chorus.audit.cuts import communities
+from chorus.audit.communities import communities
+from chorus.audit.paths import need_of
 
 
 @pytest.fixture(params=["interpreted", "compiled"], autouse=True)
@@ -54,6 +55,7 @@ def test_decisions_agree_with_removing_each(directed: bool) -> None:
             others = [pair for pair in joined if v not in pair]
             assert found.through[v] == len(others)
             assert found.need[v] == sum(not nx.has_path(rest, *pair) for pair in others)
+            assert need_of(graph, v, sources, sinks) == pytest.approx(found.need_share[v])
 
 
 @pytest.mark.parametrize("directed", [True, False])

@@ -9,7 +9,7 @@ from chorus.audit.cuts import Cut, minimum_link_cut, minimum_vertex_cut
 from chorus.audit.dominators import immediate_dominators, strong_articulation_points_and_bridges
 from chorus.audit.finding import Finding
 from chorus.audit.graph import Graph
-from chorus.audit.measure import Measured, measure
+from chorus.audit.measure import Measured
 from chorus.audit.nulls import rewired, z_scores
 from chorus.audit.paths import betweenness, decisions, waist
 from chorus.audit.readers import read_graph
@@ -56,7 +56,6 @@ __all__ = [
     "from_networkx",
     "from_topology",
     "immediate_dominators",
-    "measure",
     "minimum_link_cut",
     "minimum_vertex_cut",
     "read_baseline",

@@ -9,7 +9,7 @@ import numpy as np
 
 from chorus.audit.conditions import conditions
 from chorus.audit.graph import Graph, Ints
-from chorus.audit.measure import measure
+from chorus.audit.measure import Measured
 from chorus.audit.subject import Subject
 
 COLUMNS = ("1", "2 one at a time", "2 all at once", "3", "4", "5 one at a time", "5 all at once", "6", "7")
@@ -57,7 +57,7 @@ def calibration(n: int = 64, *, seed: int = 0) -> dict[str, list[float]]:
     rows = {}
     for name, graph in reference_graphs(n, seed=seed).items():
         subject = Subject(name=name, elements=tuple(map(str, range(n))), graph=graph)
-        measured = measure(subject, seed=seed)
+        measured = Measured(subject, seed=seed)
         scores = [condition.score for condition in conditions(subject, measured)]
         for activity in (np.eye(n), np.ones((n, n))):
             active = replace(subject, activity=activity, stimuli=np.arange(n))

@@ -6,6 +6,7 @@ has the score None; that is never a pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -137,22 +138,18 @@ def conditions(subject: Subject, measured: Measured) -> list[Condition]:
 
     Example:
         >>> from chorus.audit.graph import Graph
-        >>> from chorus.audit.measure import measure
         >>> ring = Subject(name="ring", elements=tuple("abcd"),
         ...                graph=Graph.of(4, [(0, 1), (1, 2), (2, 3), (3, 0)], directed=False))
-        >>> [condition.score is None for condition in conditions(ring, measure(ring))]
+        >>> [condition.score is None for condition in conditions(ring, Measured(ring))]
         [False, True, False, False, True, False, False]
 
     """
-    return [
-        _addressability(subject, measured),
-        _selective_activation(subject),
-        _distribution(subject, measured),
-        _autonomy(subject, measured),
-        _specialisation(subject, measured),
-        _redundancy(subject, measured),
-        _coordination(subject, measured),
-    ]
+    return [score(subject, measured) for score in _SCORES]
+
+
+def condition(number: int, subject: Subject, measured: Measured) -> Condition:
+    """Return one of the seven conditions; only what it reads is measured."""
+    return _SCORES[number - 1](subject, measured)
 
 
 def _addressability(subject: Subject, measured: Measured) -> Condition:
@@ -168,7 +165,7 @@ def _addressability(subject: Subject, measured: Measured) -> Condition:
     return Condition(1, share, "responses: I(address; responder)/H(address)", {"information share": share, **parts})
 
 
-def _selective_activation(subject: Subject) -> Condition:
+def _selective_activation(subject: Subject, _measured: Measured) -> Condition:
     if subject.activity is None:
         return Condition(2, None, reason="needs activity over time")
     step = sparseness(subject.activity)
@@ -241,7 +238,9 @@ def _redundancy(subject: Subject, measured: Measured) -> Condition:
         resource = max(measured.resource_loss, key=lambda name: measured.resource_loss[name])
         parts["pairs kept, worst shared resource"] = 1 - measured.resource_loss[resource]
         names["pairs kept, worst shared resource"] = resource
-    if measured.intact:
+    if measured.intact == 0:
+        parts["function, nothing removed"], names["function, nothing removed"] = 0.0, None
+    elif measured.intact:
         element = min(measured.ablation, key=lambda name: measured.ablation[name])
         parts["function kept, worst element"] = float(np.clip(measured.ablation[element] / measured.intact, 0, 1))
         names["function kept, worst element"] = element
@@ -259,3 +258,14 @@ def _coordination(subject: Subject, measured: Measured) -> Condition:
     score = float(np.clip(found.agreement * (1 - spent) * (1 - share), 0, 1))
     worst = subject.elements[int(np.argmax(found.share))]
     return Condition(7, score, f"agreement × (1 − cost) × (1 − coordinator): {found.how}", parts, worst=worst)
+
+
+_SCORES: tuple[Callable[[Subject, Measured], Condition], ...] = (
+    _addressability,
+    _selective_activation,
+    _distribution,
+    _autonomy,
+    _specialisation,
+    _redundancy,
+    _coordination,
+)

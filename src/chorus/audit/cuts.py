@@ -127,21 +127,3 @@ def _run(
     adjacency = compress(n, starts, ends, np.arange(len(starts)))
     run = _max_flow.for_work(8 * len(starts))
     return run(source, sink, adjacency.ptr, adjacency.edge, ends, room, limit)
-
-
-def communities(graph: Graph, *, seed: int = 0) -> list[Ints]:
-    """Return groups that are denser inside than between (Louvain, Blondel et al. 2008), the largest first.
-
-    Example:
-        >>> pair = Graph.of(6, [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (0, 3)], directed=False)
-        >>> [group.tolist() for group in communities(pair)]
-        [[0, 1, 2], [3, 4, 5]]
-
-    """
-    import networkx as nx
-
-    simple = nx.Graph()
-    simple.add_nodes_from(range(graph.n))
-    simple.add_edges_from(graph.simple_undirected().edges.tolist())
-    found = [np.array(sorted(group), np.int64) for group in nx.community.louvain_communities(simple, seed=seed)]
-    return sorted(found, key=lambda group: (-len(group), int(group[0])))

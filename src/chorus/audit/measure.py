@@ -3,155 +3,254 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from chorus.audit.attacks import AttackCurve, attack_curve
-from chorus.audit.components import articulation_points_and_bridges, core_numbers, weak_components
-from chorus.audit.cuts import Cut, communities, minimum_link_cut, minimum_vertex_cut
+from chorus.audit.communities import communities
+from chorus.audit.components import articulation_points_and_bridges, core_numbers, distances, weak_components
+from chorus.audit.cuts import Cut, minimum_link_cut, minimum_vertex_cut
 from chorus.audit.dominators import strong_articulation_points_and_bridges
 from chorus.audit.gossip import gossip
-from chorus.audit.graph import Ints
-from chorus.audit.paths import BUDGET, Betweenness, Decisions, Waist, betweenness, decisions, waist
+from chorus.audit.graph import Graph, Ints
+from chorus.audit.paths import BUDGET, Betweenness, Decisions, Waist, betweenness, decisions, need_of, waist
 from chorus.audit.subject import Coordination, Floats, Subject
 
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
-GROUPS_UP_TO = 200_000  # edges; beyond it, the search for groups takes minutes
+GROUPS_UP_TO = 200_000  # arcs; beyond it, the search for groups takes minutes
 LINKS_EXAMINED = 2_000  # single links whose damage is counted one by one
+_STAGES = ("single points", "reach and need", "single links", "betweenness", "attacks", "groups", "cuts", "waist",
+           "coordination", "shared resources")  # fmt: skip
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
     """No progress shown."""
 
 
-@dataclass(frozen=True, eq=False)
 class Measured:
-    """What was found out about a subject.
-
-    Attributes:
-        points, links: strong articulation points and bridges (undirected ones in an undirected graph).
-        undirected_points, undirected_links: the same with directions ignored.
-        decisions: reach, need and distance over the pairs of source and sink.
-        link_need: for each of `links` (the first `LINKS_EXAMINED`), the share of the connected
-            pairs that its removal cuts.
-        flow: shortest-path flow through each element.
-        cores: (n,) core numbers.
-        components: (n,) weak component of each element.
-        attacks: curves by strategy.
-        groups: the largest communities; empty when the graph is too large to search.
-        group_cut: the smallest set that separates the two largest groups.
-        end_cut, end_link_cut: the same between declared sources and sinks, by elements and by links.
-        waist: the smallest set found that covers 90 % of the shortest paths between declared ends.
-        coordination: given by the subject, or by gossip on the graph.
-        ablation: f(G − v) for each candidate of the subject's function; `intact` is f(G).
-        resource_loss: for each shared resource, the share of connected pairs that goes with it.
-        skipped: what was left out, and why.
-
-    """
-
-    points: Ints
-    links: Ints
-    undirected_points: Ints
-    undirected_links: Ints
-    decisions: Decisions
-    link_need: Floats
-    flow: Betweenness
-    cores: Ints
-    components: Ints
-    attacks: dict[str, AttackCurve]
-    groups: list[Ints]
-    group_cut: Cut | None
-    end_cut: Cut | None
-    end_link_cut: Cut | None
-    waist: Waist | None
-    coordination: Coordination | None
-    intact: float | None
-    ablation: dict[str, float]
-    resource_loss: dict[str, float]
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
-def measure(subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: Progress = silent) -> Measured:
-    """Measure a subject's structure, and its function where it has one.
+    """What is found out about a subject, each part when it is first asked for: what nobody reads costs nothing.
 
     Args:
         subject: what to measure.
         seed: of every random choice.
         budget: elementary steps for one analysis before sources are sampled.
-        progress: called as the work goes on.
+        progress: called as `progress(what, done, of)` when a part is begun.
+
+    Example:
+        >>> star = Subject(name="star", elements=tuple("abc"), graph=Graph.of(3, [(0, 1), (0, 2)], directed=False))
+        >>> Measured(star).points.tolist()
+        [0]
 
     """
-    graph, sources, sinks = subject.graph, subject.source_array, subject.sink_array
-    skipped: dict[str, str] = {}
-    stages = 8
-    progress("single points", 0, stages)
-    undirected_points, undirected_links = articulation_points_and_bridges(graph)
-    points, links = undirected_points, undirected_links
-    if graph.directed:
-        points, links = strong_articulation_points_and_bridges(graph)
-    progress("reach and need", 1, stages)
-    counted = decisions(graph, sources, sinks, seed=seed, budget=budget)
-    if subject.has_ends:  # in a feed-forward system single points are those that some decision needs
-        points = np.flatnonzero(counted.need > 0)
-    progress("single links", 2, stages)
-    if subject.has_ends and graph.m <= LINKS_EXAMINED:
-        links = np.arange(graph.m)
-    need = link_need(subject, links[:LINKS_EXAMINED], seed, budget)
-    if subject.has_ends and graph.m <= LINKS_EXAMINED:
-        links, need = links[need > 0], need[need > 0]
-    progress("betweenness", 3, stages)
-    flow = betweenness(graph, sources, sinks, seed=seed, budget=budget)
-    progress("attacks", 4, stages)
-    attacks = {strategy: attack_curve(graph, strategy, seed=seed) for strategy in ("degree", "adaptive", "random")}
-    progress("groups and cuts", 5, stages)
-    groups: list[Ints] = []
-    group_cut = None
-    if graph.arcs <= GROUPS_UP_TO:
-        groups = communities(graph, seed=seed)
-        if len(groups) > 1:
-            group_cut = minimum_vertex_cut(graph, groups[0], groups[1], ends_may_fall=True)
-    else:
-        skipped["groups"] = f"more than {GROUPS_UP_TO:,} arcs; groups and the cut between them were not searched"
-    end_cut = end_link_cut = narrow = None
-    if subject.has_ends:
-        end_cut = minimum_vertex_cut(graph, sources, sinks, ends_may_fall=False)
-        end_link_cut = minimum_link_cut(graph, sources, sinks)
-        narrow = waist(graph, sources, sinks, seed=seed, budget=budget)
-    else:
-        skipped["waist"] = "no sources and sinks are declared; waists and cuts between them need both"
-    progress("coordination", 6, stages)
-    coordination = subject.coordination or gossip(graph, seed=seed)
-    resource_loss = {}
-    whole = decisions(graph, sources, sinks, seed=seed, budget=budget // 10) if subject.resources else counted
-    for resource in subject.resources:
-        users = subject.vertices_of([resource.name])
-        rest = decisions(graph.without(users), sources, sinks, seed=seed, budget=budget // 10)
-        resource_loss[resource.name] = 1 - rest.connected_share / (whole.connected_share or 1.0)
-    intact, ablation = None, {}
-    if subject.function is not None:
-        intact = subject.function.score(frozenset())
-        total = len(subject.function.candidates)
-        for done, name in enumerate(subject.function.candidates):
-            progress(f"removing {name}", done, total)
-            ablation[name] = subject.function.score(frozenset({name}))
-    progress("done", 1, 1)
-    return Measured(
-        points=points, links=links, undirected_points=undirected_points, undirected_links=undirected_links,
-        decisions=counted, link_need=need, flow=flow, cores=core_numbers(graph),
-        components=weak_components(graph), attacks=attacks, groups=groups, group_cut=group_cut, end_cut=end_cut,
-        end_link_cut=end_link_cut, waist=narrow, coordination=coordination, intact=intact, ablation=ablation,
-        resource_loss=resource_loss, skipped=skipped,
-    )  # fmt: skip
 
+    def __init__(
+        self, subject: Subject, *, seed: int = 0, budget: int = BUDGET, progress: Progress = silent
+    ) -> None:  # fmt: skip
+        self.subject, self.seed, self.budget = subject, seed, budget
+        self._progress = progress
 
-def link_need(subject: Subject, links: Ints, seed: int, budget: int) -> Floats:
-    """Return the share of the connected pairs that need each link, as an element put into its middle is needed."""
-    graph, count = subject.graph, len(links)
-    if not count:
-        return np.zeros(0)
-    middle = graph.n + np.arange(count)
-    edges = np.delete(graph.edges, links, axis=0)
-    halves = [np.stack([graph.edges[links, 0], middle], axis=1), np.stack([middle, graph.edges[links, 1]], axis=1)]
-    split = type(graph)(graph.n + count, np.concatenate([edges, *halves]), graph.directed)
-    return decisions(split, subject.source_array, subject.sink_array, seed=seed, budget=budget).need_share[graph.n :]
+    def _begin(self, stage: str) -> None:
+        self._progress(stage, _STAGES.index(stage), len(_STAGES))
+
+    def counted(self, graph: Graph, *, budget: int | None = None) -> Decisions:
+        """Count the decisions of a graph between this subject's sources and sinks, over the same drawn sources."""
+        sources, sinks = self.subject.source_array, self.subject.sink_array
+        return decisions(graph, sources, sinks, seed=self.seed, budget=budget or self.budget)
+
+    @cached_property
+    def _undirected(self) -> tuple[Ints, Ints]:
+        self._begin("single points")
+        return articulation_points_and_bridges(self.subject.graph)
+
+    @property
+    def undirected_points(self) -> Ints:
+        """Articulation points with directions ignored."""
+        return self._undirected[0]
+
+    @property
+    def undirected_links(self) -> Ints:
+        """Bridges with directions ignored."""
+        return self._undirected[1]
+
+    @cached_property
+    def _strong(self) -> tuple[Ints, Ints]:
+        graph = self.subject.graph
+        return strong_articulation_points_and_bridges(graph) if graph.directed else self._undirected
+
+    @cached_property
+    def points(self) -> Ints:
+        """Elements that some decision needs: articulation points, strong ones in a directed graph."""
+        if self.subject.has_ends:  # in a feed-forward system single points are those that some decision needs
+            return np.flatnonzero(self.decisions.need > 0)
+        return self._strong[0]
+
+    @cached_property
+    def _links(self) -> tuple[Ints, Floats]:
+        graph, links = self.subject.graph, self._strong[1]
+        one_by_one = self.subject.has_ends and graph.m <= LINKS_EXAMINED
+        if one_by_one:
+            links = np.arange(graph.m)
+        self._begin("single links")
+        need = self.need_of_links(links[:LINKS_EXAMINED])
+        return (links[need > 0], need[need > 0]) if one_by_one else (links, need)
+
+    @property
+    def links(self) -> Ints:
+        """Single links: bridges, strong ones in a directed graph; between declared ends those that a decision needs."""
+        return self._links[0]
+
+    @property
+    def link_need(self) -> Floats:
+        """For each of `links` (the first `LINKS_EXAMINED`), the share of the connected pairs that its removal cuts."""
+        return self._links[1]
+
+    def need_of_links(self, links: Ints) -> Floats:
+        """Return the share of the connected pairs that need each link, as an element put into its middle is needed."""
+        graph, count = self.subject.graph, len(links)
+        if not count:
+            return np.zeros(0)
+        if count == 1:  # where another way leads from end to end, no pair needs the link
+            a, b = graph.edges[links[0]]
+            if distances(graph.without(edges=links), [a])[b] >= 0:
+                return np.zeros(1)
+        middle = graph.n + np.arange(count)
+        edges = np.delete(graph.edges, links, axis=0)
+        halves = [np.stack([graph.edges[links, 0], middle], axis=1), np.stack([middle, graph.edges[links, 1]], axis=1)]
+        split = Graph(graph.n + count, np.concatenate([edges, *halves]), graph.directed)
+        return self.counted(split).need_share[graph.n :]
+
+    def need_of(self, vertex: int) -> float:
+        """Return the share of the connected pairs that need one element."""
+        subject = self.subject
+        return need_of(
+            subject.graph, vertex, subject.source_array, subject.sink_array, seed=self.seed, budget=self.budget
+        )  # fmt: skip
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Reach, need and distance over the pairs of source and sink."""
+        self._begin("reach and need")
+        return self.counted(self.subject.graph)
+
+    @cached_property
+    def flow(self) -> Betweenness:
+        """Shortest-path flow through each element."""
+        self._begin("betweenness")
+        subject = self.subject
+        return betweenness(
+            subject.graph, subject.source_array, subject.sink_array, seed=self.seed, budget=self.budget
+        )  # fmt: skip
+
+    @cached_property
+    def cores(self) -> Ints:
+        """(n,) core numbers."""
+        return core_numbers(self.subject.graph)
+
+    @cached_property
+    def components(self) -> Ints:
+        """(n,) weak component of each element."""
+        return weak_components(self.subject.graph)
+
+    @cached_property
+    def attacks(self) -> dict[str, AttackCurve]:
+        """Attack curves by strategy: `degree`, `adaptive`, `random`."""
+        self._begin("attacks")
+        return {
+            strategy: attack_curve(self.subject.graph, strategy, seed=self.seed)
+            for strategy in ("degree", "adaptive", "random")
+        }
+
+    @cached_property
+    def groups(self) -> list[Ints]:
+        """The largest communities; empty when the graph is too large to search."""
+        if self.subject.graph.arcs > GROUPS_UP_TO:
+            return []
+        self._begin("groups")
+        return communities(self.subject.graph, seed=self.seed)
+
+    @cached_property
+    def group_cut(self) -> Cut | None:
+        """The smallest set that separates the two largest groups."""
+        if len(self.groups) < 2:
+            return None
+        self._begin("cuts")
+        return minimum_vertex_cut(self.subject.graph, self.groups[0], self.groups[1], ends_may_fall=True)
+
+    @cached_property
+    def end_cut(self) -> Cut | None:
+        """The smallest set of elements between declared sources and sinks."""
+        if not self.subject.has_ends:
+            return None
+        self._begin("cuts")
+        subject = self.subject
+        return minimum_vertex_cut(subject.graph, subject.source_array, subject.sink_array, ends_may_fall=False)
+
+    @cached_property
+    def end_link_cut(self) -> Cut | None:
+        """The smallest set of links between declared sources and sinks."""
+        subject = self.subject
+        if not subject.has_ends:
+            return None
+        return minimum_link_cut(subject.graph, subject.source_array, subject.sink_array)
+
+    @cached_property
+    def waist(self) -> Waist | None:
+        """The smallest set found that covers 90 % of the shortest paths between declared ends."""
+        subject = self.subject
+        if not subject.has_ends:
+            return None
+        self._begin("waist")
+        return waist(subject.graph, subject.source_array, subject.sink_array, seed=self.seed, budget=self.budget)
+
+    @cached_property
+    def coordination(self) -> Coordination | None:
+        """What the subject says of it, or gossip on the graph; None where nothing flows back."""
+        if self.subject.coordination is not None:
+            return self.subject.coordination
+        self._begin("coordination")
+        return gossip(self.subject.graph, seed=self.seed)
+
+    @cached_property
+    def resource_loss(self) -> dict[str, float]:
+        """For each shared resource, the share of the connected pairs that goes with it."""
+        subject = self.subject
+        if not subject.resources:
+            return {}
+        self._begin("shared resources")
+        few = self.budget // 10
+        whole = self.counted(subject.graph, budget=few).connected_share or 1.0
+        return {
+            resource.name: 1
+            - self.counted(
+                subject.graph.without(subject.vertices_of([resource.name])), budget=few
+            ).connected_share / whole
+            for resource in subject.resources
+        }  # fmt: skip
+
+    @cached_property
+    def intact(self) -> float | None:
+        """f(G): what the subject's function is worth with nothing removed; None where no function is known."""
+        function = self.subject.function
+        return None if function is None else function.score(frozenset())
+
+    @cached_property
+    def ablation(self) -> dict[str, float]:
+        """f(G − v) for each candidate of the subject's function."""
+        function, found = self.subject.function, dict[str, float]()
+        if function is None:
+            return found
+        for done, name in enumerate(function.candidates):
+            self._progress(f"removing {name}", done, len(function.candidates))
+            found[name] = function.score(frozenset({name}))
+        return found
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """What is left out, and why."""
+        found = {}
+        if self.subject.graph.arcs > GROUPS_UP_TO:
+            found["groups"] = f"more than {GROUPS_UP_TO:,} arcs; groups and the cut between them were not searched"
+        if not self.subject.has_ends:
+            found["waist"] = "no sources and sinks are declared; waists and cuts between them need both"
+        return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from chorus.audit.conditions import conditions
 from chorus.audit.graph import Graph
-from chorus.audit.measure import Progress, measure, silent
+from chorus.audit.measure import Measured, Progress, silent
 from chorus.audit.paths import BUDGET
 from chorus.audit.subject import Subject
 
@@ -75,12 +75,12 @@ def z_scores(
         graph=Graph(subject.graph.n, subject.graph.distinct, subject.graph.directed), origin=None, resources=(),
     )  # fmt: skip
     generator = np.random.default_rng(seed)
-    own = {c.number: c.score for c in conditions(bare, measure(bare, seed=seed, budget=budget))}
+    own = {c.number: c.score for c in conditions(bare, Measured(bare, seed=seed, budget=budget))}
     drawn: dict[int, list[float]] = {}
     for sample in range(samples):
         progress("random graphs of the same degrees", sample, samples)
         other = replace(bare, graph=rewired(bare.graph, generator))
-        for condition in conditions(other, measure(other, seed=seed, budget=budget)):
+        for condition in conditions(other, Measured(other, seed=seed, budget=budget)):
             if condition.score is not None:
                 drawn.setdefault(condition.number, []).append(condition.score)
     found: dict[int, dict[str, float]] = {}

@@ -137,10 +137,7 @@ def decisions(
     is_sink = np.zeros(n, np.bool_)
     is_sink[sinks] = True
     each = n + 3 * graph.arcs
-    room = max(30, budget // max(each, 1))
-    drawn = sources
-    if room < len(sources):
-        drawn = np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
+    drawn = _draw(sources, each, seed, budget)
     need, reached_by, (squares, peak), near, (reach, closeness) = _decide.for_work(3 * len(drawn) * each)(
         drawn, is_sink, graph.out.ptr, graph.out.to, graph.back.ptr, graph.back.to, hops
     )
@@ -158,6 +155,70 @@ def decisions(
         pairs, connected, need, through, int(near.sum()), hops, float(closeness.sum()) / max(pairs, 1),
         k if k < len(sources) else None, connected_margin, need_margin,
     )  # fmt: skip
+
+
+def _draw(sources: Ints, each: int, seed: int, budget: int) -> Ints:
+    """Return the sources that `budget` steps suffice for, at least 30: all, or some drawn at random."""
+    room = max(30, budget // max(each, 1))
+    if room >= len(sources):
+        return sources
+    return np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
+
+
+@kernel()
+def _lost(sources: Ints, is_sink: NDArray[np.bool_], gone: int, ptr: Ints, to: Ints) -> tuple[int, int]:
+    """Count the connected pairs of these sources, and those of them that `gone` is no end of and that need it."""
+    n = len(ptr) - 1
+    lost, connected = 0, 0
+    seen, queue = np.full(n, -1, np.int64), np.zeros(n, np.int64)
+    for i in range(len(sources)):
+        s = sources[i]
+        for without in range(2):
+            mark = 2 * i + without
+            if without == 1:
+                if s == gone or seen[gone] != mark - 1:
+                    break
+                seen[gone] = mark
+            seen[s], queue[0], head, tail, reached = mark, s, 0, 1, 0
+            while head < tail:
+                v = queue[head]
+                head += 1
+                if v != s and is_sink[v]:
+                    reached += 1
+                for k in range(ptr[v], ptr[v + 1]):
+                    w = to[k]
+                    if seen[w] != mark:
+                        seen[w] = mark
+                        queue[tail] = w
+                        tail += 1
+            if without == 0:
+                connected += reached
+                full = reached
+            else:
+                lost += full - reached - (1 if is_sink[gone] else 0)
+    return lost, connected
+
+
+def need_of(
+    graph: Graph, vertex: int, sources: Ints | None = None, sinks: Ints | None = None, *, seed: int = 0,
+    budget: int = BUDGET
+) -> float:  # fmt: skip
+    """Return the share of the connected pairs that need one vertex, over the sources that `decisions` would draw.
+
+    Two breadth-first searches for each source, with the vertex and without it.
+
+    Example:
+        >>> need_of(Graph.of(4, [(0, 1), (0, 2), (0, 3)], directed=False), 0)
+        0.5
+
+    """
+    everyone = np.arange(graph.n, dtype=np.int64)
+    is_sink = np.zeros(graph.n, np.bool_)
+    is_sink[everyone if sinks is None else sinks] = True
+    drawn = _draw(everyone if sources is None else sources, graph.n + 3 * graph.arcs, seed, budget)
+    run = _lost.for_work(2 * len(drawn) * (graph.n + graph.arcs))
+    lost, connected = run(drawn, is_sink, vertex, graph.out.ptr, graph.out.to)
+    return lost / max(connected, 1)
 
 
 def _margin(mean: Floats, mean_square: Floats, peak: Floats, k: int) -> Floats:
@@ -259,10 +320,7 @@ def betweenness(
     is_sink = np.zeros(graph.n, np.bool_)
     is_sink[slice(None) if sinks is None else sinks] = True
     each = graph.n + 2 * graph.arcs
-    room = max(30, budget // max(each, 1))
-    drawn = sources
-    if room < len(sources):
-        drawn = np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
+    drawn = _draw(sources, each, seed, budget)
     scale, k = len(sources) / max(len(drawn), 1), len(drawn)
     through, (squares, peak), _, connected = _flow.for_work(3 * k * each)(
         drawn, is_sink, np.zeros(graph.n, np.bool_), graph.out.ptr, graph.out.to
@@ -310,9 +368,7 @@ def waist(
     is_sink = np.zeros(graph.n, np.bool_)
     is_sink[sinks] = True
     each = graph.n + 2 * graph.arcs
-    room = max(30, budget // (largest * max(each, 1)))
-    if room < len(sources):
-        sources = np.sort(np.random.default_rng(seed).choice(sources, room, replace=False))
+    sources = _draw(sources, each, seed, budget // largest)
     run = _flow.for_work(3 * largest * len(sources) * each)
     blocked = np.zeros(graph.n, np.bool_)
     chosen: list[int] = []

@@ -10,7 +10,7 @@ import numpy as np
 from chorus.audit.conditions import Condition, conditions
 from chorus.audit.finders import Context, find
 from chorus.audit.finding import Finding
-from chorus.audit.measure import Measured, Progress, measure, silent
+from chorus.audit.measure import Measured, Progress, silent
 from chorus.audit.nulls import z_scores
 from chorus.audit.paths import BUDGET
 from chorus.audit.rules import LEVELS
@@ -133,10 +133,9 @@ def audit(
         ('AUD001', ('hub',))
 
     """
-    measured = measure(subject, seed=seed, budget=budget, progress=progress)
+    measured = Measured(subject, seed=seed, budget=budget, progress=progress)
     scores = conditions(subject, measured)
-    progress("findings and remedies", 0, 1)
-    listed = find(Context(subject, measured, invocation or "SUBJECT", top, seed, budget), scores)
+    listed = find(Context(subject, measured, invocation or "SUBJECT", top), scores, progress)
     significance = {}
     if null_samples:
         significance = z_scores(subject, null_samples, seed=seed, budget=budget, progress=progress)

@@ -40,15 +40,16 @@ class Function:
         name: what the number measures, in a few words.
         score: from the names of removed elements and resources to a score ≥ 0, the same for the same names.
         candidates: the elements and resources worth removing one by one.
-        repair: from one of them to a remedy and the score with the remedy in place and the element still removed.
-        repair_note: why no remedy can be recomputed, where `repair` is None.
+        repair: from one of them to a remedy and the score with the remedy in place and the element still removed; None
+            for one whose remedy cannot be recomputed.
+        repair_note: what is said instead where `repair` is None or returns None.
 
     """
 
     name: str
     score: Callable[[frozenset[str]], float]
     candidates: tuple[str, ...]
-    repair: Callable[[str], tuple[str, float]] | None = None
+    repair: Callable[[str], tuple[str, float] | None] | None = None
     repair_note: str = "no remedy was declared for this system"
 
 

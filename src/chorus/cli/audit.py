@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from chorus.errors import InputError
+from chorus.errors import ChorusError, InputError
 
 if TYPE_CHECKING:
     from chorus.audit import Subject
@@ -52,25 +52,33 @@ Directed = Annotated[
 Inputs = Annotated[str | None, typer.Option(help="Text for a language model's tokenizer, a sequence a line.")]
 Actors = Annotated[int, typer.Option("--actors", "-n", help="Actors of a topology.", min=2)]
 Layer = Annotated[int, typer.Option(help="Layer of a topology.", min=0)]
+Live = Annotated[bool, typer.Option("--live", help="Ask the mesh's running node how the mesh is now.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", min=0)]
 
 
 def _subject(
     subject: str, detail: str | None, source: list[str] | None, sink: list[str] | None, directed: bool | None,
-    inputs: str | None, actors: int, layer: int, seed: int,
+    inputs: str | None, actors: int, layer: int, seed: int, live: bool = False,
 ) -> tuple[Subject, str]:  # fmt: skip
     """Return the subject, and the words that name it on a command line."""
     from chorus.audit import KINDS, build, read_graph
 
     words = [subject]
     if subject in {kind.name for kind in KINDS}:
-        found = build(subject, detail, seed=seed, actors=actors, layer=layer, inputs=inputs)
+        try:
+            found = build(subject, detail, seed=seed, actors=actors, layer=layer, inputs=inputs, live=live)
+        except InputError:
+            raise
+        except ChorusError as error:  # exit code 1 would say that there are findings
+            raise InputError(str(error)) from error
         words += [detail] if detail is not None else []
+        words += ["--live"] if live else []
         words += [f"--inputs={inputs}"] if inputs is not None else []
         if subject == "topology":
             words += [f"--actors={actors}", f"--layer={layer}"]
-    elif inputs is not None:
-        raise InputError("--inputs is for transformer and moe; a graph file takes none")
+    elif inputs is not None or live:
+        given, kinds = ("--inputs", "transformer and moe") if inputs is not None else ("--live", "mesh")
+        raise InputError(f"{given} is for {kinds}; a graph file takes none")
     elif detail is not None:
         raise InputError(f"{subject!r} takes no further argument, got {detail!r}; built-in subjects are "
                          f"{', '.join(kind.name for kind in KINDS)}")  # fmt: skip
@@ -120,6 +128,7 @@ def run(
     inputs: Inputs = None,
     actors: Actors = 64,
     layer: Layer = 0,
+    live: Live = False,
     seed: Seed = 0,
 ) -> None:
     """Audit a subject or a graph file; the default command: `chorus audit FILE`."""
@@ -138,7 +147,7 @@ def run(
     accepted = read_suppressions(suppress) if suppress else []
     only = find_rule(rule).id if rule else None
     with _progress() as progress:
-        found, invocation = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed)
+        found, invocation = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed, live)
         report = audit(found, seed=seed, null_samples=nulls, top=top, invocation=invocation, progress=progress)
     if only:
         report = report.only(only)
@@ -182,12 +191,13 @@ def witness(
     inputs: Inputs = None,
     actors: Actors = 64,
     layer: Layer = 0,
+    live: Live = False,
     seed: Seed = 0,
 ) -> None:
     """Check a finding's witness by plain search, apart from the audit: exit 0 if it holds, 1 if not."""
     from chorus.audit import Witness, recheck
 
-    found, _ = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed)
+    found, _ = _subject(subject, detail, source, sink, directed, inputs, actors, layer, seed, live)
     links = _pairs(link_from, link_to, "--link-from", "--link-to")
     pairs = _pairs(pair_from, pair_to, "--from", "--to")
     check = recheck(found, Witness(expect, tuple(remove or ()), links, pairs))

@@ -29,7 +29,7 @@ from chorus.errors import InputError
 from chorus.mesh.entries import Count
 
 _COUPLING = 4.0  # K in units of 1/period: nodes whose clocks differ by half fall into step within three periods
-_EXPIRY = 4  # periods after which a silent node no longer counts
+EXPIRY = 4  # periods after which a silent node no longer counts
 _LATEST = 2  # periods without a beat after which the heartbeat is sent all the same
 _STAMPS = 1 << 32  # that one life of a node may use
 
@@ -64,7 +64,7 @@ class Pace:
             now=now,
             period=period,
             coupling=_COUPLING / period,
-            expiry=_EXPIRY * period,
+            expiry=EXPIRY * period,
             phases=[rng.uniform(0, 2 * math.pi)],
             stamp=boot * _STAMPS,
         )

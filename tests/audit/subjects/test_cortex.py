@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chorus.audit import Graph, Subject, build
-from chorus.audit.cuts import communities
+from chorus.audit.communities import communities
 from chorus.audit.subjects.worlds import clustering, modularity, participation, rich_club, small_worldness
 
 Auditing = Callable[[Subject], Any]  # of the fixture `audited`

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from chorus.audit import remedies
-from chorus.audit.conditions import Condition, conditions, even_share
+from chorus.audit.conditions import Condition, condition, even_share
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
 from chorus.audit.gossip import gossip
 from chorus.audit.graph import Graph
-from chorus.audit.measure import measure
+from chorus.audit.measure import Measured
 from chorus.audit.remedies import Remedy
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
@@ -22,7 +22,13 @@ from chorus.audit.witness import Witness
 def function_loss(context: Context) -> Iterator[Finding | None]:
     """AUD010: what the system does without one element."""
     function, measured = context.subject.function, context.measured
-    if function is None or not measured.intact:
+    if function is None or measured.intact is None:
+        return
+    if measured.intact == 0:
+        told = f"{function.name} is 0 with nothing removed: there is nothing left to lose"
+        yield context.finding(
+            "AUD010", (context.subject.name,), 1.0, told, Witness("measured"), Remedy(function.repair_note)
+        )
         return
     ranked = sorted(measured.ablation.items(), key=lambda item: (item[1], item[0]))
     for name, score in ranked[: context.top]:
@@ -30,9 +36,9 @@ def function_loss(context: Context) -> Iterator[Finding | None]:
         if loss < 0.1:
             break
         remedy = Remedy(function.repair_note)
-        if function.repair is not None:
-            text, repaired = function.repair(name)
-            remedy = Remedy(text, "share of the function lost without it", loss, 1 - repaired / measured.intact)
+        if function.repair is not None and (mended := function.repair(name)) is not None:
+            text, score = mended
+            remedy = Remedy(text, "share of the function lost without it", loss, 1 - score / measured.intact)
         yield context.finding(
             "AUD010",
             (name,),
@@ -79,13 +85,13 @@ def centre(context: Context) -> Iterator[Finding | None]:
     if share < 2 / context.subject.graph.n:
         return
     if context.subject.coordination is None:
-        links = remedies.shortcuts(context.subject.graph, context.seed)
+        links = remedies.shortcuts(context.subject.graph, context.measured.seed)
         remedy = remedies.linked(
             context.subject,
             links,
             "its share of the coordination",
             share,
-            lambda changed: float(_gossip_share(changed.graph, context.seed, vertex)),
+            lambda changed: float(_gossip_share(changed.graph, context.measured.seed, vertex)),
         )
     else:
         remedy = Remedy(
@@ -112,30 +118,30 @@ def _gossip_share(graph: Graph, seed: int, vertex: int) -> float:
 
 def low_conditions(context: Context, scores: list[Condition]) -> Iterator[Finding | None]:
     """AUD101 to AUD107: conditions below their thresholds."""
-    for condition in scores:
-        if condition.score is None or condition.score > 0.5:
+    for scored in scores:
+        if scored.score is None or scored.score > 0.5:
             continue
-        parts = ", ".join(f"{name} {value:.3g}" for name, value in condition.parts.items())
+        parts = ", ".join(f"{name} {value:.3g}" for name, value in scored.parts.items())
         yield context.finding(
-            f"AUD10{condition.number}",
-            (condition.name,),
-            condition.score,
-            f"{condition.name} is {condition.score:.3g} ({parts})"
-            + (f"; it is owed to {condition.worst}" if condition.worst else ""),
+            f"AUD10{scored.number}",
+            (scored.name,),
+            scored.score,
+            f"{scored.name} is {scored.score:.3g} ({parts})"
+            + (f"; it is owed to {scored.worst}" if scored.worst else ""),
             Witness("measured"),
-            _condition_remedy(context, condition),
+            _condition_remedy(context, scored),
         )
 
 
 def _again(context: Context, changed: Subject, number: int) -> float | None:
     bare = replace(changed, function=None) if number != 6 else changed
-    measured = measure(bare, seed=context.seed, budget=max(context.budget // 10, 1))
-    return conditions(bare, measured)[number - 1].score
+    few = max(context.measured.budget // 10, 1)
+    return condition(number, bare, Measured(bare, seed=context.measured.seed, budget=few)).score
 
 
-def _condition_remedy(context: Context, condition: Condition) -> Remedy:
+def _condition_remedy(context: Context, scored: Condition) -> Remedy:
     """Return the change that most directly acts on what the score is owed to, and the score with it."""
-    subject, number = context.subject, condition.number
+    subject, number = context.subject, scored.number
     what = f"score of condition {number}"
     changed, text = subject, ""
     if number == 1 and subject.responses is not None:
@@ -143,14 +149,14 @@ def _condition_remedy(context: Context, condition: Condition) -> Remedy:
         only = np.zeros_like(subject.responses)
         only[np.arange(len(only)), best] = subject.responses.sum(axis=1)
         changed, text = replace(subject, responses=only), "let only the likeliest responder answer each address"
-    elif number == 2 or (number == 5 and condition.parts.get("selectivity", 1) < condition.parts["global efficiency"]):
+    elif number == 2 or (number == 5 and scored.parts.get("selectivity", 1) < scored.parts["global efficiency"]):
         sizes = sorted({max(1, round(subject.graph.n * share)) for share in (0.1, 0.25, 0.5)})
-        scored = [(_again(context, remedies.winners_only(subject, keep), number) or 0.0, keep) for keep in sizes]
-        score, keep = max(scored)
+        tried = [(_again(context, remedies.winners_only(subject, keep), number) or 0.0, keep) for keep in sizes]
+        score, keep = max(tried)
         told = f"at each step, let only the {keep} most active elements stay active"
-        if condition.score is not None and score <= condition.score:
+        if scored.score is not None and score <= scored.score:
             told = f"fewer active elements at each step do not help; with {keep} of them"
-        return Remedy(told, what, condition.score, score)
+        return Remedy(told, what, scored.score, score)
     elif number == 3 and subject.loads:
         name, load = min(subject.loads.items(), key=lambda item: even_share(item[1]))
         capped = np.minimum(load, 2 * load.mean())
@@ -161,32 +167,32 @@ def _condition_remedy(context: Context, condition: Condition) -> Remedy:
         given = subject.coordination
         even = np.full(subject.graph.n, given.share.sum() / subject.graph.n)
         changed, text = replace(subject, coordination=replace(given, share=even)), "share the coordination evenly"
-    elif number == 6 and condition.worst in context.measured.ablation and context.measured.intact:
-        function, worst = subject.function, str(condition.worst)
-        if function is not None and function.repair is not None:
-            told, score = function.repair(worst)
+    elif number == 6 and scored.worst in context.measured.ablation and context.measured.intact:
+        function, worst = subject.function, str(scored.worst)
+        if function is not None and function.repair is not None and (mended := function.repair(worst)) is not None:
+            told, score = mended
             kept = score / context.measured.intact
-            return Remedy(told, f"function kept without {worst}", condition.score, kept)
+            return Remedy(told, f"function kept without {worst}", scored.score, kept)
     if text:
-        return Remedy(text, what, condition.score, _again(context, changed, number))
-    return _best_links(context, condition, what)
+        return Remedy(text, what, scored.score, _again(context, changed, number))
+    return _best_links(context, scored, what)
 
 
-def _best_links(context: Context, condition: Condition, what: str) -> Remedy:
+def _best_links(context: Context, scored: Condition, what: str) -> Remedy:
     """Of a few ways to add links, the one after which the score is highest."""
     subject, counted = context.subject, context.measured.decisions
     ways = [
         remedies.joining(subject.graph, context.measured.components),
         remedies.around(subject.graph, int(np.argmax(counted.need))) if counted.need.any() else [],
-        remedies.shortcuts(subject.graph, context.seed),
+        remedies.shortcuts(subject.graph, context.measured.seed),
         remedies.pairing(subject.graph),
     ]
-    tried = [(_again(context, subject.with_links(links), condition.number) or 0.0, links) for links in ways if links]
+    tried = [(_again(context, subject.with_links(links), scored.number) or 0.0, links) for links in ways if links]
     if not tried:
         return Remedy("every pair is linked already; links do not help", what)
     score, links = max(tried, key=lambda pair: pair[0])
-    if condition.score is not None and score <= condition.score:
+    if scored.score is not None and score <= scored.score:
         told = "no way of adding a few links that was tried helps"
-        return Remedy(f"{told}; the best of {len(tried)} leaves", what, condition.score, score)
+        return Remedy(f"{told}; the best of {len(tried)} leaves", what, scored.score, score)
     shown = remedies.link_names(subject, links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
-    return Remedy(f"link {shown}", what, condition.score, score)
+    return Remedy(f"link {shown}", what, scored.score, score)

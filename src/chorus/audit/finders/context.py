@@ -8,9 +8,8 @@ import numpy as np
 
 from chorus.audit.components import distances
 from chorus.audit.finding import Finding
-from chorus.audit.graph import Graph, Ints
+from chorus.audit.graph import Ints
 from chorus.audit.measure import Measured
-from chorus.audit.paths import BUDGET, Decisions, decisions
 from chorus.audit.remedies import Remedy
 from chorus.audit.rules import BY_ID
 from chorus.audit.subject import Subject
@@ -24,16 +23,13 @@ SOURCES_TRIED = 500
 class Context:
     """What every finder needs.
 
-    `invocation` is how the command line names the subject, `top` the most findings of one rule, `seed` and `budget`
-    those of the measurement.
+    `invocation` is how the command line names the subject, `top` the most findings of one rule.
     """
 
     subject: Subject
     measured: Measured
     invocation: str
     top: int = 10
-    seed: int = 0
-    budget: int = BUDGET
 
     def finding(
         self,
@@ -76,10 +72,9 @@ class Context:
         origin = self.subject.origin
         return origin.element_lines[vertex] if origin else None
 
-    def count(self, graph: Graph) -> Decisions:
-        """Count the decisions of a changed graph between the same sources and sinks."""
-        sources, sinks = self.subject.source_array, self.subject.sink_array
-        return decisions(graph, sources, sinks, seed=self.seed, budget=self.budget)
+    def again(self, changed: Subject) -> Measured:
+        """Measure a changed subject as this one was measured."""
+        return Measured(changed, seed=self.measured.seed, budget=self.measured.budget)
 
     def cut_pairs(self, removed: tuple[int, ...], links: tuple[int, ...] = (), near: Ints | None = None) -> list[Pair]:
         """Return a few pairs of source and sink that the removal cuts; `near` are the sources to try first."""

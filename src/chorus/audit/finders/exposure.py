@@ -13,7 +13,6 @@ from chorus.audit.components import distances
 from chorus.audit.conditions import traffic
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
-from chorus.audit.paths import betweenness, decisions
 from chorus.audit.remedies import Remedy
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
@@ -27,8 +26,7 @@ def shared_resources(context: Context) -> Iterator[Finding | None]:
     for name, loss in sorted(measured.resource_loss.items(), key=lambda item: (-item[1], item[0]))[: context.top]:
         resource = next(resource for resource in subject.resources if resource.name == name)
         halves = [frozenset(map(subject.number, resource.users[k::2])) for k in (0, 1)]
-        whole = context.count(subject.graph).connected_share or 1.0
-        left = min(context.count(subject.graph.without(half)).connected_share for half in halves if half)
+        left = min(measured.counted(subject.graph.without(half)).connected_share for half in halves if half)
         users = set(resource.users)
         pairs = [
             pair for pair in context.cut_pairs(tuple(map(subject.number, resource.users))) if not users & set(pair)
@@ -47,7 +45,7 @@ def shared_resources(context: Context) -> Iterator[Finding | None]:
                 f"give every other user a second, independent {name}",
                 "share of the connected pairs lost with the worse copy",
                 loss,
-                1 - left / whole,
+                1 - left / (measured.decisions.connected_share or 1.0),
             ),
         )
 
@@ -122,15 +120,7 @@ def concentration(context: Context) -> Iterator[Finding | None]:
 
 
 def _path_share(context: Context, vertex: int, changed: Subject) -> float:
-    flow = betweenness(
-        changed.graph, changed.source_array, changed.sink_array, seed=context.seed, budget=context.budget
-    )
-    counted = decisions(
-        changed.graph, changed.source_array, changed.sink_array, seed=context.seed, budget=context.budget
-    )
-    load = flow.through + np.maximum(counted.connected - counted.through, 0) * (
-        flow.connected / max(counted.connected, 1)
-    )
+    load = traffic(changed, context.again(changed))["shortest-path traffic"]
     return float(load[vertex] / load.sum())
 
 
@@ -138,13 +128,10 @@ def unreachable(context: Context) -> Iterator[Finding | None]:
     """AUD008 and AUD009: pairs that nothing connects, and elements without a link."""
     measured, subject = context.measured, context.subject
     counted, graph = measured.decisions, subject.graph
-    share = 1 - counted.connected / max(counted.pairs, 1)
+    share = 1 - counted.connected_share
 
     def after(changed: Subject) -> float:
-        again = decisions(
-            changed.graph, subject.source_array, subject.sink_array, seed=context.seed, budget=context.budget
-        )
-        return 1 - again.connected / max(again.pairs, 1)
+        return 1 - context.again(changed).decisions.connected_share
 
     links = remedies.joining(graph, measured.components)
     if counted.connected < counted.pairs:

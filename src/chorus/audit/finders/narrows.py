@@ -12,7 +12,6 @@ from chorus.audit.cuts import Cut, minimum_vertex_cut
 from chorus.audit.finders.context import SAMPLE_PAIRS, SOURCES_TRIED, Context, percent
 from chorus.audit.finding import Finding
 from chorus.audit.graph import Graph, Ints
-from chorus.audit.paths import betweenness
 from chorus.audit.remedies import Remedy
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Pair, Witness
@@ -111,9 +110,7 @@ def waists(context: Context) -> Iterator[Finding | None]:
     ][: remedies.MOST_LINKS]
 
     def after(changed: Subject) -> float:
-        again = betweenness(
-            changed.graph, subject.source_array, subject.sink_array, seed=context.seed, budget=context.budget
-        )
+        again = context.again(changed).flow
         return float(again.through[top] / max(again.connected, 1))
 
     proof = "no smaller set does" if found.minimal else "the smallest set found"

@@ -9,7 +9,6 @@ import numpy as np
 from chorus.audit import remedies
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
-from chorus.audit.measure import link_need
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
 
@@ -27,7 +26,7 @@ def single_points(context: Context) -> Iterator[Finding | None]:
         margin = f" ± {percent(counted.need_margin[vertex])}" if counted.sampled is not None else ""
 
         def after(changed: Subject, vertex: int = vertex) -> float:
-            return float(context.count(changed.graph).need_share[vertex])
+            return context.again(changed).need_of(vertex)
 
         yield context.finding(
             "AUD001",
@@ -61,7 +60,7 @@ def single_links(context: Context) -> Iterator[Finding | None]:
             continue
 
         def after(changed: Subject, link: int = link) -> float:
-            return float(link_need(changed, np.array([link]), context.seed, context.budget)[0])
+            return float(context.again(changed).need_of_links(np.array([link]))[0])
 
         sign = "→" if subject.graph.directed else "–"
         yield context.finding(

@@ -27,7 +27,7 @@ KINDS = (
     Kind("cortex", "a columnar small-world network that stimuli drive", "a connectome file"),
     Kind("internet", "valley-free AS routing with the DNS on top", "an AS-relationship file (a|b|-1 or a|b|0)"),
     Kind("market", "zero-intelligence traders at one order book, and the banks they bank with", "an exposure file"),
-    Kind("mesh", "the committed log of a mesh", "a node's configuration file", required=True),
+    Kind("mesh", "a mesh, from its log or a running node", "a node's configuration file", required=True),
     Kind("topology", "who may read whom", "a topology, e.g. 'ring | random(2, seed=1)'", required=True),
 )
 
@@ -40,6 +40,7 @@ def build(
     actors: int = 64,
     layer: int = 0,
     inputs: str | None = None,
+    live: bool = False,
 ) -> Subject:
     """Build a built-in subject.
 
@@ -50,6 +51,7 @@ def build(
         actors: number of actors of a topology.
         layer: the layer of a topology.
         inputs: a text file for a language model's tokenizer.
+        live: ask a mesh's running node how the mesh is now.
 
     Raises:
         InputError: there is no such kind, or the argument cannot be used.
@@ -58,6 +60,8 @@ def build(
     known = {each.name: each for each in KINDS}
     if kind not in known:
         raise InputError(f"no subject {kind!r}; there are {', '.join(known)}, or give a graph file")
+    if live and kind != "mesh":
+        raise InputError(f"--live is for mesh; {kind} takes none")
     if argument is None and known[kind].required:
         raise InputError(f"{kind} needs {known[kind].argument}")
     if kind == "topology":
@@ -73,7 +77,7 @@ def build(
         return make(argument, seed=seed, inputs=inputs)
     if inputs is not None:
         raise InputError(f"--inputs is for transformer and moe; {kind} takes none")
-    return make(argument, seed=seed)
+    return make(argument, seed=seed, live=live) if kind == "mesh" else make(argument, seed=seed)
 
 
 __all__ = ["KINDS", "Kind", "build"]

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chorus.audit.cuts import communities
+from chorus.audit.communities import communities
 from chorus.audit.graph import Graph, Ints
 from chorus.audit.readers import read_graph
 from chorus.audit.subject import Function, Resource, Subject
