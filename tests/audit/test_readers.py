@@ -185,6 +185,8 @@ def test_subjects_check_themselves(make: type[Subject]) -> None:
         make(2, [(0, 1)], weights=np.ones(2))
     with pytest.raises(InputError, match="negative"):
         make(2, [(0, 1)], loads={"state": np.array([1.0, -1.0])})
+    with pytest.raises(InputError, match=r"weights holds 1e\+308; at most 1e\+100"):
+        make(2, [(0, 1)], weights=np.array([1e308]))
     with pytest.raises(InputError, match="did you mean 'e1'"):
         make(2, [(0, 1)]).number("e11")
     with pytest.raises(InputError, match="nothing can flow"):

@@ -1,5 +1,7 @@
 """Five formats: the same findings in each, valid where a standard says what valid is, safe with names from outside."""
 
+import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -47,6 +49,30 @@ def test_every_format_shows_the_same_findings(report: Report, level: str) -> Non
     assert re.findall(r"^(?:ERROR|WARNING|NOTE) +(AUD\d+)", write(report, "table", level), re.MULTILINE) == rules
     assert re.findall(r"^- \*\*\w+\*\* (AUD\d+)", write(report, "markdown", level), re.MULTILINE) == rules
     assert re.findall(r"</span> (AUD\d+) ", write(report, "html", level)) == rules
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("worst", [*LEVELS, None])
+def test_exit_codes_formats_and_levels(report: Report, worst: str | None, form: str) -> None:
+    """Every worst severity × threshold × strictness × level shown: the code depends on the first three alone."""
+    rank = {None: 0, "note": 1, "warning": 2, "error": 3, "never": 4}
+    each = dataclasses.replace(report, findings=tuple(f for f in report.findings if rank[f.level] <= rank[worst]))
+    assert max((rank[finding.level] for finding in each.findings), default=0) == rank[worst]
+    assert not each.complete  # n/a is no pass: strict says so
+    for fail_on, strict, level in itertools.product((*LEVELS, "never"), (False, True), LEVELS):
+        code = each.exit_code(None if fail_on == "never" else fail_on, strict=strict)
+        assert code == (1 if rank[worst] >= rank[fail_on] else 3 if strict else 0)
+        text = write(each, form, level, exit_code=code)
+        shown = [finding.rule for finding in each.findings if rank[finding.level] >= rank[level]]
+        if form == "sarif":
+            (run,) = json.loads(text)["runs"]
+            assert run["invocations"][0]["exitCode"] == code
+            assert [result["ruleId"] for result in run["results"]] == shown
+        elif form == "json":
+            assert [finding["rule"] for finding in json.loads(text)["findings"]] == shown
+        else:
+            marks = {"table": r"^(?:ERROR|WARNING|NOTE) +(AUD\d+)", "markdown": r"^- \*\*\w+\*\* (AUD\d+)"}
+            assert re.findall(marks.get(form, r"</span> (AUD\d+) "), text, re.MULTILINE) == shown
 
 
 def test_sarif_is_what_the_standard_says(report: Report, tmp_path: Path) -> None:
@@ -174,7 +200,8 @@ def test_html_in_a_real_browser(report: Report, browser: str, tmp_path: Path) ->
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
         f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND",
     ]  # fmt: skip
-    shown, asked = page_requests(flags, page, tmp_path / "net.json")
+    looks = [f"--screenshot={picture}", "--window-size=1000,1400"]
+    shown, asked = page_requests([*flags, *looks], page, tmp_path / "net.json")
     assert shown.count("<article") == len(report.findings)
     assert shown.count("<svg") == 2
     assert asked == set()
@@ -182,19 +209,23 @@ def test_html_in_a_real_browser(report: Report, browser: str, tmp_path: Path) ->
     other = tmp_path / "other.html"
     other.write_text('<img src="http://picture.invalid/x.png">')
     assert page_requests(flags, other, tmp_path / "other.json")[1] == {"http://picture.invalid/x.png"}
+    night = tmp_path / "night.png"
+    dark = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]
     subprocess.run(
-        [*flags, f"--screenshot={picture}", "--window-size=1000,1400", page.as_uri()],
+        [*flags, *dark, f"--screenshot={night}", "--window-size=1000,1400", page.as_uri()],
         capture_output=True, timeout=90, check=True,
     )  # fmt: skip
     from PIL import Image
 
-    with Image.open(picture) as seen:
-        colours = seen.convert("RGB").getcolors(maxcolors=1 << 24)
-    assert colours is not None
-    blue = sum(count for count, (r, g, b) in colours if b > 140 and b > r + 60)
-    red = sum(count for count, (r, g, b) in colours if r > 150 and r > g + 80 and r > b + 80)
-    assert blue > 300  # the radar and the random curve
-    assert red > 300  # the attack curve and the bars of the errors
+    for path, paper in ((picture, (255, 255, 255)), (night, (0x17, 0x19, 0x1C))):
+        with Image.open(path) as seen:
+            colours = seen.convert("RGB").getcolors(maxcolors=1 << 24)
+        assert colours is not None
+        assert max(colours)[1] == paper  # the page's own colours, not the browser's inverted ones
+        blue = sum(count for count, (r, g, b) in colours if b > 140 and b > r + 60)
+        red = sum(count for count, (r, g, b) in colours if r > 150 and r > g + 80 and r > b + 80)
+        assert blue > 300  # the radar and the random curve
+        assert red > 300  # the attack curve and the bars of the errors
 
 
 def test_markdown_and_table_tell_what_is_missing(report: Report) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chorus.topology import Topology
 
 Floats = NDArray[np.float64]
+LARGEST = 1e100  # of a weight, load or rate: sums and squares of more would leave the range of a float
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,8 @@ class Subject:
                 raise InputError(f"{self.name}: {label} has shape {array.shape}, expected {shape}")
             if not np.isfinite(array).all() or (array < 0).any():
                 raise InputError(f"{self.name}: {label} holds a negative or non-finite number; all must be ≥ 0")
+            if array.size and array.max() > LARGEST:
+                raise InputError(f"{self.name}: {label} holds {array.max():.3g}; at most {LARGEST:g}, in a larger unit")
         if self.stimuli is not None and (self.activity is None or len(self.stimuli) != len(self.activity)):
             raise InputError(f"{self.name}: stimuli needs one entry for each step of the activity")
 

@@ -108,6 +108,14 @@ def _progress() -> Iterator[Progress]:
         yield lambda what, done, of: bars.update(task, description=what[:40], completed=done, total=of)
 
 
+def _check_place(path: Path) -> None:
+    """Say before the work, not after it, that a file cannot be written there."""
+    if path.is_dir():
+        raise InputError(f"{path}: Is a directory")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: No such file or directory; make {path.parent} first")
+
+
 @app.command("run")
 def run(
     subject: SubjectArgument,
@@ -143,6 +151,8 @@ def run(
             raise InputError(f"{option} {value!r}: there are {', '.join(allowed)}")
     if nulls == 1:
         raise InputError("--nulls 1: a z-score needs at least 2 random graphs")
+    if output is not None:
+        _check_place(output)
     known = read_baseline(baseline) if baseline else None
     accepted = read_suppressions(suppress) if suppress else []
     only = find_rule(rule).id if rule else None
@@ -256,6 +266,8 @@ def compare(
         raise InputError(f"--format {form!r}: there are {', '.join(FORMATS)}")
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise InputError(f"--plot {plot}: pictures are .png or .svg")
+    if plot is not None:
+        _check_place(plot)
     reports = []
     with _progress() as progress:
         for text in subjects:
