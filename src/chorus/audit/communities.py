@@ -81,9 +81,9 @@ def communities(graph: Graph, *, seed: int = 0) -> list[Ints]:
         if len(names) == len(strength):
             break
         member = group[member]
-        strength = np.bincount(group, strength, len(names))
+        strength = np.bincount(group, strength, len(names)).astype(np.float64)
         pairs, which = np.unique(group[tail] * len(names) + group[head], return_inverse=True)
-        weight = np.bincount(which, weight, len(pairs))
+        weight = np.bincount(which, weight, len(pairs)).astype(np.float64)
         tail, head = pairs // len(names), pairs % len(names)
         between = tail != head
         tail, head, weight = tail[between], head[between], weight[between]
