@@ -13,6 +13,7 @@ accepted. The log is read, not written; a running mesh may go on meanwhile.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +78,7 @@ class _Record:
         return tuple(known.get(member, member.hex()[:12]) for member in self.members)
 
     @cached_property
-    def reads(self) -> dict[bytes, frozenset[bytes]]:
+    def reads(self) -> Mapping[bytes, frozenset[bytes]]:
         return self.config.readers()(self.members)
 
     def links(self, up: frozenset[bytes]) -> list[tuple[int, int]]:
