@@ -3,6 +3,8 @@
 Letters: B batch, H query heads, G key heads, Q queries, T actors (keys), D features, E features of a value.
 """
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -68,11 +70,12 @@ def attend(
         from chorus.attention.flex import flex
 
         return flex(q, k, v, topology, layer, first, score, select, actors)
-    if topology is None and executor == "auto" and isinstance(score, Dot) and isinstance(select, Soft):
-        # Everyone reads everyone under dot product and softmax: PyTorch has that built in.
-        return torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
-        )
+    if executor == "auto" and isinstance(score, Dot) and isinstance(select, Soft):
+        built_in = "full" if topology is None else _built_in(topology, layer, first, k.shape[2], actors)
+        if built_in is not None:
+            return torch.nn.functional.scaled_dot_product_attention(
+                q, k, v, is_causal=built_in == "causal", scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
+            )
     if executor == "reference" or topology is None:
         return _dense(q, k, v, topology, layer, first, actors, score, select)
     if executor == "auto" and q.shape[2] == 1:
@@ -155,6 +158,21 @@ def _one_row(
         return reference(q, k[:, :, :1], v[:, :, :1], torch.zeros(1, 1, dtype=torch.bool, device=k.device))
     index = torch.from_numpy(reads).to(k.device)
     return reference(q, k.index_select(2, index), v.index_select(2, index), None, score, select)
+
+
+@lru_cache(maxsize=64)
+def _built_in(topology: Topology, layer: int, first: int, keys: int, actors: int | None) -> str | None:
+    """Return "full" or "causal" if the topology is that, which PyTorch has built in, or None."""
+    relation = topology.relation(actors or keys, layer)
+    if relation.others or len(relation.strips) != 1:
+        return None
+    strip = relation.strips[0]
+    low, high = strip.offsets[0].tolist()
+    if not strip.everywhere or len(strip.offsets) > 1 or high < keys:
+        return None
+    if low <= 1 - keys:
+        return "full"
+    return "causal" if low == 0 and not first else None
 
 
 def _flex_is_faster(

@@ -135,7 +135,7 @@ class SelectedBlocks(Topology):
                 part = slice(first, first + count)
                 rows = np.arange(first * self.block, first * self.block + count * height).reshape(count, height, 1)
                 hidden = ~real[part, None] | (gather[part, None] > rows)
-                veil = Veil(0, most, torch.from_numpy(hidden), None)
+                veil = Veil(0, most, torch.from_numpy(hidden))
                 empty = hidden.all(2).ravel()
                 works.append(
                     Work(

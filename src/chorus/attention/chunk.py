@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chorus.attention.program import Program, Span, Work
+from chorus.attention.program import Span, Work
 
 CHUNK = 1 << 19  # scores held at a time: 2 MB of float32, near a core and yet few calls
 
@@ -139,16 +139,15 @@ class Chunk:
         return empty.expand(-1, r, -1).reshape(self.tiles, -1, 1)
 
 
-def chunks(program: Program, heads: int, r: int, width: int) -> Iterator[Chunk]:
-    """Cut a program into chunks of about CHUNK numbers, the larger of scores and features, for N heads of R queries."""
-    for work in program.works:
-        each = r * work.height * max(work.tile_columns + work.slots, width)
-        step = max(1, CHUNK // each)
-        if work.count >= heads:
-            for head in range(heads):
-                for tile in range(0, work.count, step):
-                    yield Chunk(work, program.first, head, 1, tile, min(step, work.count - tile))
-        else:
-            for tile in range(work.count):
-                for head in range(0, heads, step):
-                    yield Chunk(work, program.first, head, min(step, heads - head), tile, 1)
+def chunks(work: Work, origin: int, heads: int, r: int, width: int) -> Iterator[Chunk]:
+    """Cut a work into chunks of about CHUNK numbers, the larger of scores and features, for N heads of R queries."""
+    each = r * work.height * max(work.tile_columns + work.slots, width)
+    step = max(1, CHUNK // each)
+    if work.count >= heads:
+        for head in range(heads):
+            for tile in range(0, work.count, step):
+                yield Chunk(work, origin, head, 1, tile, min(step, work.count - tile))
+    else:
+        for tile in range(work.count):
+            for head in range(0, heads, step):
+                yield Chunk(work, origin, head, min(step, heads - head), tile, 1)

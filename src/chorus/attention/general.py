@@ -67,7 +67,8 @@ class _Inputs:
 
 def _chunks(program: Program, q: Tensor, v: Tensor) -> Iterator[Chunk]:
     slots = max([1, *[work.slots for work in program.works]])
-    return chunks(program, q.shape[0], q.shape[1], slots * max(q.shape[-1], v.shape[-1]))
+    for work in program.works:
+        yield from chunks(work, program.first, q.shape[0], q.shape[1], slots * max(q.shape[-1], v.shape[-1]))
 
 
 def _attend(inputs: _Inputs, score: Score, select: Select) -> Tensor:
@@ -102,7 +103,7 @@ def _read(chunk: Chunk, n: int, q: Tensor, k: Tensor, v: Tensor) -> _Inputs:
 
     readable = torch.ones(chunk.tiles, work.height, work.tile_columns, dtype=torch.bool, device=q.device)
     for veil in work.veils:
-        hidden = veil.hidden[chunk.tile : chunk.tile + chunk.tiles] if veil.bias is None else veil.hidden
+        hidden = veil.hidden[chunk.tile : chunk.tile + chunk.tiles] if len(veil.hidden) > 1 else veil.hidden
         readable[..., veil.start : veil.stop] = ~hidden
     slots = chunk.slots_reading(n, q.device).T.reshape(chunk.tiles, work.height, work.slots)
     readable = torch.cat([readable, slots], -1).unsqueeze(1).expand(-1, r, -1, -1).flatten(1, 2)

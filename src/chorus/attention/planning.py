@@ -1,5 +1,6 @@
 """Compile a topology into a program: choose tiles or slots for each of its terms, and lay out what every tile reads."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from chorus.attention.blocks import SelectedBlocks
-from chorus.attention.loose import Loose, lay_out, loose_pairs
+from chorus.attention.loose import NOTHING, Loose, lay_out, loose_pairs
 from chorus.attention.program import (
     ABSENT,
     MOVING,
@@ -61,7 +62,7 @@ def compile_program(
 
     >>> from chorus.topology import sliding_window
     >>> [work.count for work in compile_program(sliding_window(64), 1024).works]
-    [1, 1, 1, 1, 60]
+    [1, 60]
 
     """
     if isinstance(topology, SelectedBlocks) and executor != "diagonals" and not first:
@@ -93,15 +94,32 @@ def compile_program(
     same &= (chosen.way[1:] == chosen.way[:-1]) & (chosen.size[1:] == chosen.size[:-1])
     cuts = np.flatnonzero(np.r_[True, ~same, True])
     works = []
-    for i, j in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+    for i, j in _joined(cuts.tolist(), alone & (chosen.way == NOTHING), DENSE // height):
+        start, stop, count = int(starts[i]), int(stops[i]), j - i
+        low_high_kind = [[int(column[i]) for column in table] for table in tables]
+        if count > 1 and alone[i]:
+            start, stop, count = start, int(stops[j - 1]), 1
+            rows = np.array([start]), np.array([stop])
+            low_high_kind = [[int(column[0]) for column in c.keys(*rows)] for c in pieces.components]
         present = [
-            (component, int(low[i]), int(high[i]), int(kind[i]))
-            for component, (low, high, kind) in zip(pieces.components, tables, strict=True)
-            if kind[i] != ABSENT
+            (component, low, high, kind)
+            for component, (low, high, kind) in zip(pieces.components, low_high_kind, strict=True)
+            if kind != ABSENT
         ]
         if present or pieces.offsets or chosen.way[i]:
-            works.append(_work(n, int(starts[i]), int(stops[i]), j - i, present, pieces.offsets, chosen, i))
+            works.append(_work(n, start, stop, count, present, pieces.offsets, chosen, i))
     return _program(n, first, works)
+
+
+def _joined(cuts: list[int], alone: Bools, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the tiles [i, j) between cuts, joining up to `most` neighbours that stand alone into one tall tile."""
+    at = 0
+    while at < len(cuts) - 1:
+        end = at + 1
+        while alone[cuts[at]] and end - at < most and end < len(cuts) - 1 and alone[cuts[end]]:
+            end += 1
+        yield cuts[at], cuts[end]
+        at = end
 
 
 def first_actors(relation: Relation, n: int) -> Relation:
@@ -218,13 +236,14 @@ def _work(
     """Lay out tiles [tile, tile + count), which read alike; the first has rows [start, stop)."""
     height = stop - start
     rows = np.arange(start, stop)
+    present = [(c, _aligned(low, high) if kind == MOVING else low, high, kind) for c, low, high, kind in present]
     readable = [component.readable(rows, low, high) for component, low, high, _ in present]
     spans = tuple(Span(low, high - low, kind == MOVING) for _, low, high, kind in present)
     shared = readable[0] if len(readable) == 1 else np.concatenate([np.zeros((height, 0), bool), *readable], 1)
     veils = _veils(shared[None], 0)
     gather, hidden, index = lay_out(loose, tile, count, height, start)
     if hidden is not None:
-        veils = (*veils, Veil(shared.shape[1], shared.shape[1] + hidden.shape[2], torch.from_numpy(hidden), None))
+        veils = (*veils, Veil(shared.shape[1], shared.shape[1] + hidden.shape[2], torch.from_numpy(hidden)))
     empty = None
     if not shared.any(1).all():  # some row may have nothing to read: look at its slots and loose keys too
         every = np.arange(start, start + count * height)
@@ -235,19 +254,23 @@ def _work(
     return Work(start, height, count, spans, gather, veils, offsets, index, empty)
 
 
+def _aligned(low: int, high: int) -> int:
+    """Reach back for keys that nobody reads until a row of scores fills whole registers of 8 numbers."""
+    start = high - -(-(high - low) // 8) * 8
+    return start if start >= 0 else low
+
+
 def _empty(reads: Bools) -> torch.Tensor | None:
     return None if reads.all() else torch.from_numpy(~reads)
 
 
 def _veils(readable: Bools, at: int) -> tuple[Veil, ...]:
     """Cover the columns that some row may not read; the rest, often most of a window, is left alone."""
-    closed = ~readable.all((0, 1))
+    hidden = ~readable
+    closed: Bools = hidden.any((0, 1))
     if not closed.any():
         return ()
-    edges = np.flatnonzero(np.diff(np.r_[False, closed, False].astype(np.int8))).reshape(-1, 2)
-    veils = []
-    for a, b in edges.tolist():
-        hidden = torch.from_numpy(np.ascontiguousarray(~readable[:, :, a:b]))
-        bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
-        veils.append(Veil(at + a, at + b, hidden, bias))
-    return tuple(veils)
+    fence = np.zeros(hidden.shape[2] + 2, np.int8)
+    fence[1:-1] = closed
+    edges = np.flatnonzero(np.diff(fence)).reshape(-1, 2)
+    return tuple(Veil(at + a, at + b, torch.from_numpy(hidden[:, :, a:b])) for a, b in edges.tolist())

@@ -9,7 +9,7 @@ or slots with an index, whichever costs less. A row's keys, from wherever they c
 Letters: h rows in a tile, c tiles in a work item, S keys of a tile.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,16 +34,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Veil:
-    """Which of the columns [start, stop) of a tile's scores are hidden from which row.
-
-    `hidden` is (1 or c, h, stop - start). `bias` is the same as 0 and −∞ where all tiles share it: adding is
-    faster than filling.
-    """
+    """Which of the columns [start, stop) of a tile's scores are hidden from which row, (1 or c, h, stop - start)."""
 
     start: int
     stop: int
     hidden: Tensor
-    bias: Tensor | None
+
+    @cached_property
+    def bias(self) -> Tensor | None:
+        """The same as 0 and −∞ where all tiles share it: adding is faster than filling."""
+        if len(self.hidden) > 1:
+            return None
+        return torch.zeros(self.hidden.shape, device=self.hidden.device).masked_fill_(self.hidden, -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,51 @@ class Work:
         """Columns computed one key per row."""
         return len(self.offsets) + (0 if self.index is None else len(self.index))
 
+    @cached_property
+    def biases(self) -> tuple[Tensor | None, ...]:
+        """For each span, the veils over it as 0 and −∞ (h, L), or None where none lies over it."""
+        found: list[Tensor | None] = []
+        at = 0
+        for span in self.spans:
+            over = [veil for veil in self.veils if veil.start < at + span.length and veil.stop > at]
+            bias = torch.zeros(self.height, sum(s.length for s in self.spans)) if over else None
+            for veil in over:
+                assert bias is not None
+                bias[:, veil.start : veil.stop].masked_fill_(veil.hidden[0], -torch.inf)
+            found.append(None if bias is None else bias[:, at : at + span.length].contiguous())
+            at += span.length
+        return tuple(found)
+
+    @cached_property
+    def taller(self) -> tuple["Work", ...]:
+        """The same rows of spans in tiles twice as tall, and the last tile alone if it has no partner."""
+        if self.count == 1:
+            return (self,)
+        spans, veils, at = [], [], 0
+        for span, bias in zip(self.spans, self.biases, strict=True):
+            if span.moves:
+                hidden = torch.ones(1, 2 * self.height, span.length + self.height, dtype=torch.bool)
+                hidden[0, : self.height, : span.length] = bias < 0 if bias is not None else False
+                hidden[0, self.height :, self.height :] = hidden[0, : self.height, : span.length]
+                span = replace(span, length=hidden.shape[2])
+                veils.append(Veil(at, at + span.length, hidden))
+            spans.append(span)
+            at += span.length
+        pairs, alone = divmod(self.count, 2)
+        whole = Work(self.first, 2 * self.height, pairs, tuple(spans), veils=tuple(veils))
+        if not alone:
+            return (whole,)
+        start = 2 * pairs * self.height
+        last = tuple(replace(span, start=span.start + start * span.moves) for span in self.spans)
+        return whole, replace(self, first=self.first + start, count=1, spans=last, empty=None)
+
     def to(self, device: torch.device) -> "Work":
         """Return the same work with its tensors on a device."""
 
         def moved(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.to(device)
 
-        veils = tuple(Veil(v.start, v.stop, v.hidden.to(device), moved(v.bias)) for v in self.veils)
+        veils = tuple(Veil(v.start, v.stop, v.hidden.to(device)) for v in self.veils)
         return Work(
             self.first, self.height, self.count, self.spans, moved(self.gather), veils,
             self.offsets, moved(self.index), moved(self.empty),

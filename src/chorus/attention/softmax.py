@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from chorus.attention import fused
 from chorus.attention.chunk import Chunk, chunks
 from chorus.attention.program import Program
 
@@ -26,10 +27,15 @@ class ProgramSoftmax(torch.autograd.Function):
         """Attend chunk by chunk, keeping the inputs and the output alone."""
         make = torch.empty if program.complete else torch.zeros
         out = make((*q.shape[:3], v.shape[-1]), dtype=q.dtype, device=q.device)
+        sums = torch.empty(q.shape[:3], dtype=q.dtype, device=q.device)
         space = _Space(q)
-        for chunk in chunks(program, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
-            _forward(chunk, program.n, q, k, v, out, scale, space)
-        ctx.save_for_backward(q, k, v, out)
+        for work in program.works:
+            if fused.serves(work, q, v):
+                fused.forward(work, program.first, q, k, v, out, sums, scale)
+                continue
+            for chunk in chunks(work, program.first, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
+                _forward(chunk, program.n, q, k, v, out, scale, space)
+        ctx.save_for_backward(q, k, v, out, sums)
         ctx.program, ctx.scale = program, scale
         return out
 
@@ -37,13 +43,19 @@ class ProgramSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Compute each chunk's weights again, then its gradients."""
-        q, k, v, out = ctx.saved_tensors
+        q, k, v, out, sums = ctx.saved_tensors
+        program: Program = ctx.program
         dout = grads[0].contiguous()
-        make = torch.empty_like if ctx.program.complete else torch.zeros_like
+        make = torch.empty_like if program.complete else torch.zeros_like
         dq, dk, dv = make(q), torch.zeros_like(k), torch.zeros_like(v)
         space = _Space(q)
-        for chunk in chunks(ctx.program, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
-            _backward(chunk, ctx.program.n, (q, k, v, out), dout, (dq, dk, dv), ctx.scale, space)
+        for work in program.works:
+            if fused.serves(work, q, v):
+                for taller in work.taller:  # shares its sums of keys' gradients between more rows
+                    fused.backward(taller, program.first, (q, k, v, out, sums), dout, (dq, dk, dv), ctx.scale)
+                continue
+            for chunk in chunks(work, program.first, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
+                _backward(chunk, program.n, (q, k, v, out), dout, (dq, dk, dv), ctx.scale, space)
         return dq, dk, dv, None, None
 
 
