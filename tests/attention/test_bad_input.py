@@ -54,6 +54,8 @@ def test_large_numbers_are_not_mistaken_for_infinity() -> None:
         ({"topology": "causal()", "select": "best"}, "unknown selection"),
         ({"topology": "causal()", "actors": 39}, "more than the 39"),
         ({"topology": "causal()", "first": 3}, "first = keys - queries"),
+        ({"topology": "causal()", "first": 0.5}, "first must be a whole number, not 0.5"),
+        ({"topology": "causal()", "actors": "40"}, "actors must be a whole number, not '40'"),
     ],
 )
 def test_options(options: dict[str, object], message: str) -> None:
@@ -70,6 +72,21 @@ def test_an_executor_that_cannot_serve_says_why() -> None:
     long = torch.empty(1, 1, 1, 4).expand(1, 1, 40_000, 4)
     with pytest.raises(InputError, match="1,600,000,000 pairs per head"):
         attend(long.contiguous() * 0, long.contiguous() * 0, long.contiguous() * 0, "causal()", executor="reference")
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    with pytest.raises(InputError, match=r"k must be a torch\.Tensor, not ndarray"):
+        attend(X, X.numpy(), X, "causal()")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 300, 8), (1, 0, 300, 8), (1, 2, 0, 8)])
+@pytest.mark.parametrize("spec", [None, "causal()", "sliding_window(16)"])
+def test_no_sequence_no_head_or_no_query_gives_nothing(shape: tuple[int, ...], spec: str | None) -> None:
+    q = torch.zeros(shape, requires_grad=True)
+    k = torch.randn(shape[0], 2, 300, 8, requires_grad=True)
+    out = attend(q, k, k[..., :5], spec, first=300 - shape[2])
+    assert out.shape == (*shape[:3], 5)
+    assert [x.abs().sum() for x in torch.autograd.grad(out.sum(), (q, k))] == [0, 0]
 
 
 def test_heads_that_do_not_divide() -> None:

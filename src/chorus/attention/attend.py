@@ -65,7 +65,9 @@ def attend(
     if topology is None and executor in ("tiles", "diagonals", "flex"):
         topology = full()
     score, select = parse_score(score), parse_select(select)
-    _check(q, k, v, topology, first, actors, executor)
+    _check(q, k, v, topology, layer, first, actors, executor)
+    if 0 in q.shape[:3]:
+        return q[..., :1].expand(*q.shape[:3], v.shape[3]) + 0 * (k.sum() + v.sum())
     if executor == "flex" and topology is not None:
         from chorus.attention.flex import flex
 
@@ -187,12 +189,25 @@ def _flex_is_faster(
 
 
 def _check(
-    q: Tensor, k: Tensor, v: Tensor, topology: Topology | None, first: int, actors: int | None, executor: str
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    topology: Topology | None,
+    layer: int,
+    first: int,
+    actors: int | None,
+    executor: str,
 ) -> None:
     if executor not in EXECUTORS:
         raise InputError(f'unknown executor "{executor}": choose one of {", ".join(EXECUTORS)}')
     if topology is not None and not isinstance(topology, Topology):
         raise InputError(f"topology must be a Topology or its text, not {type(topology).__name__}")
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if not isinstance(x, Tensor):
+            raise InputError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
+    for name, number in (("layer", layer), ("first", first), ("actors", actors)):
+        if not isinstance(number, int) and (number is not None or name != "actors"):
+            raise InputError(f"{name} must be a whole number, not {number!r}")
     shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
     if q.dim() != 4 or k.dim() != 4 or v.dim() != 4:
         raise InputError(f"attention takes (batch, heads, actors, features), not {shapes}")
