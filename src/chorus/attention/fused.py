@@ -95,7 +95,8 @@ def _tiles(work: Work, span: Span, x: Tensor) -> Tensor:
     """View rows (G, c·h, ...) as tiles (c, G, h, ...), or as one tall tile where all of them read the same keys."""
     if not span.moves:
         return x.unsqueeze(0)
-    return x.unflatten(1, (-1, work.height)).transpose(0, 1)
+    tiles: Tensor = x.unflatten(1, (-1, work.height)).transpose(0, 1)
+    return tiles
 
 
 def _lines(x: Tensor) -> Tensor:
