@@ -267,7 +267,7 @@ def _empty(reads: Bools) -> torch.Tensor | None:
 def _veils(readable: Bools, at: int) -> tuple[Veil, ...]:
     """Cover the columns that some row may not read; the rest, often most of a window, is left alone."""
     hidden = ~readable
-    closed: Bools = hidden.any((0, 1))
+    closed = hidden.any((0, 1))
     if not closed.any():
         return ()
     fence = np.zeros(hidden.shape[2] + 2, np.int8)
