@@ -115,6 +115,16 @@ def test_members_of_two_clusters_are_no_log(etcd: EtcdServers, tmp_path: Path) -
             await log.read(0, 9)
         await log.close()
 
+        log = EtcdLog(etcd.endpoints, b"m" * 32)
+        assert await log.read(0, 9) == []
+        log.client.endpoints[:] = other.endpoints  # as if the other had taken its address
+        log.client.move_on()
+        await log.client.close()
+        outcome = await log.append([b"one"])
+        assert isinstance(outcome, Unknown)
+        assert "belongs to another cluster" in outcome.reason
+        await log.close()
+
     asyncio.run(play())
     other.stop()
 

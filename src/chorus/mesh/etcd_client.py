@@ -1,8 +1,9 @@
 """Asking an etcd cluster, whichever of its members answers.
 
 A request goes to the member in use. While no answer comes it is sent to the next one as well, and again, until one of
-them answers: a member whose leader has just died loses what it had passed on, and does not say so. Every request of an
-ordered log may be sent twice; see `etcd_log`.
+them answers: a member whose leader has just died loses what it had passed on, and does not say so. A cluster that is
+merely slow answers others of the kind meanwhile, and is not asked more. Every request of an ordered log may be sent
+twice; see `etcd_log`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from chorus.mesh.etcd_api import codec
 from chorus.mesh.log import LogUnavailableError
 from chorus.mesh.tls import Credentials
 
-_AGAIN = 0.3  # seconds without an answer after which another member is asked as well
-_PATIENT = 4.0  # times the usual time of an answer, where that is longer: a slow cluster must not be asked more
+_AGAIN = 0.3  # seconds without any answer of a kind after which another member is asked as well
+_LOST = 1.0  # seconds after which a request is taken for lost although others of its kind are answered
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 5000),
@@ -59,7 +60,8 @@ class EtcdClient:
             self._tls = grpc.ssl_channel_credentials(ca, key, certificate)
         self._at = 0
         self._channels: dict[int, Any] = {}
-        self._usual = 0.0  # seconds an answer takes, lately
+        self.cluster = 0  # the cluster that answers must come from; 0 for any
+        self._answered: dict[str, float] = {}  # when a request of this kind was last answered
 
     @property
     def endpoint(self) -> str:
@@ -78,21 +80,25 @@ class EtcdClient:
     async def call(self, method: tuple[str, str, str], request: Any) -> Any:
         """Return the first answer; raises `LogUnavailableError` when none came in time. May be carried out twice."""
         clock = asyncio.get_running_loop().time
-        began, first, tried = clock(), self._at, 0
+        began, first, tried, sent = clock(), self._at, 0, 0.0
         asked: dict[asyncio.Task[Any], int] = {}
         troubles: dict[int, str] = {}
         try:
             while (left := began + self.timeout - clock()) > 0:
-                at = (first + tried) % len(self.endpoints)
-                asked[asyncio.create_task(self._ask(at, method, request))] = at
-                tried += 1
-                wait = min(left, max(_AGAIN, _PATIENT * self._usual))
+                now = clock()
+                quiet = now - max(sent, self._answered.get(method[0], 0.0))
+                if not asked or quiet >= _AGAIN or now - sent >= _LOST:
+                    at = (first + tried) % len(self.endpoints)
+                    asked[asyncio.create_task(self._ask(at, method, request))] = at
+                    tried, sent, quiet = tried + 1, now, 0.0
+                wait = min(left, _AGAIN - quiet)
                 done, _ = await asyncio.wait(asked, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     at = asked.pop(task)
-                    if not isinstance(answer := task.result(), str):
+                    answer = self._ours(task.result())
+                    if not isinstance(answer, str):
                         self._at = at
-                        self._usual += 0.1 * (clock() - began - self._usual)
+                        self._answered[method[0]] = clock()
                         return answer
                     troubles[at] = answer
                 if done and tried % len(self.endpoints) == 0:
@@ -133,6 +139,15 @@ class EtcdClient:
         except grpc.aio.AioRpcError as error:
             return self._words(error)
         return answer
+
+    def _ours(self, answer: Any) -> Any:
+        """Return an answer, or in words that it is another cluster's."""
+        if isinstance(answer, str) or self.cluster in (0, answer.header.cluster_id):
+            return answer
+        return (
+            f"it belongs to another cluster ({answer.header.cluster_id:x}, not {self.cluster:x}); correct mesh.log, or "
+            "restart this node if its cluster was restored from a copy"
+        )
 
     def _words(self, error: grpc.aio.AioRpcError) -> str:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -53,7 +53,6 @@ class EtcdLog:
         self._prefix = f"chorus/{mesh.hex()}/".encode()
         self._batches = self._prefix + b"batch/"
         self._head = self._prefix + b"head"
-        self._looked = False
         self._known = 0  # the newest revision of `head` that was told: a cluster that has not got it was made anew
         self._records: deque[tuple[int, bytes]] = deque()
         self._covered = 0  # the revision up to which `_records` is complete
@@ -111,7 +110,7 @@ class EtcdLog:
         """
         if self._ended and self._following(after) and (page := self._page(after, limit)):
             return page
-        if not self._looked:
+        if not self.client.cluster:
             await self._look_around()
         known = self._known
         head = await self.client.call(RANGE, message("RangeRequest", key=self._head))
@@ -177,7 +176,7 @@ class EtcdLog:
         if len(clusters) > 1:
             where = ", ".join(f"{where} ({cluster:x})" for cluster, where in clusters.items())
             raise WrongLogError(f"these etcd members belong to different clusters: {where}; correct mesh.log")
-        self._looked = bool(clusters)
+        self.client.cluster = self.client.cluster or next(iter(clusters), 0)
         return [f"etcd at {where}: {answer}" for where, answer in told if isinstance(answer, str)]
 
     async def _others(self) -> list[str]:

@@ -131,7 +131,7 @@ class _Allowance:
     at: float
 
 
-_TWIN = "another node, started after this one, speaks under this node's key; give each node a key of its own"
+_TWIN = "another node speaks under this node's key; give each node a key of its own"
 
 
 class Gate:
