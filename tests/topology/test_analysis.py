@@ -110,6 +110,7 @@ def test_json_is_plain_and_exact():
     found = json.loads(json.dumps(a.to_dict()))
     assert int(found["pair"]["paths"]["attention"]) == math.comb(10**6 + 99, 99)
     assert found["field_sizes"][:2] == [1, 10**6 + 1]
+    assert found["pair"]["separation"]["cut"] == {"size": 10**6 - 1, "intervals": [[1, 10**6]], "cut_short": False}
     assert found["coverage"]["layers"] == 1
     assert found["total"]["edges"] == 100 * (10**6 + 1) * (10**6 + 2) // 2
     assert ct.parse(found["spec"]) == ct.causal()

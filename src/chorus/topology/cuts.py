@@ -3,24 +3,38 @@
 Losing an actor means losing it in every layer, so this looks at the graph of actors that has an edge wherever some
 layer has one. Lengths are left aside: bounding them by the number of layers makes disjoint paths and cuts differ (and
 both hard), so a path here may need more layers than there are; `coverage` says when it is there.
+
+What makes a million actors quick, each step exact:
+- Causal paths stay between the two actors; only those are looked at.
+- An actor that reads the one and is read by the other is in every cut: these are taken first, all at once.
+- Where nothing steps farther than b and whoever is left makes every step up to b, b actors in a row are a wall, and
+  the wall with the fewest left is a smallest cut (windows, also with hubs and sinks).
+- Offsets with a common divisor g are the same topology on every g-th actor.
+- Offsets back of at most m: disjoint paths over p can be stretched to p + m by one stride m each, so when a short
+  distance allows as many as there are offsets, every longer one (by multiples of m) does too.
+- A ring of k on either side holds together by all 2 k (Harary, 1962).
+- Everything else: blocking flows over bitsets (`flow`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from chorus.errors import InputError
 from chorus.topology import intervals as iv
-from chorus.topology.reach import MAX_LAYERS, sinks_and_offsets
-from chorus.topology.relation import EDGE_LIMIT, Relation
-from chorus.topology.terms import Ints, Strip
+from chorus.topology.flow import smallest_cut
+from chorus.topology.intervals import Intervals
+from chorus.topology.reach import MAX_LAYERS, ActorSet
+from chorus.topology.relation import Relation
+from chorus.topology.terms import Cliques, Edges, Ints, Strip, Term
 from chorus.topology.topology import Topology, whole
 
-SEARCH_LIMIT = 10_000_000  # edges looked along: some seconds
-EDGES_LIMIT = 4_000_000  # written down for the search: half a gigabyte
+LISTED_LIMIT = 1 << 23  # pairs that are no strips, written down for the search: 0.3 GB
+_FEW_STRIDES = 4  # a distance of so many strides, to begin with, before a long one is cut short
+
+NOBODY: Ints = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +52,7 @@ class Separation:
 
     disjoint: int
     direct: bool
-    cut: tuple[int, ...]
+    cut: ActorSet
     hub: bool
 
 
@@ -48,11 +62,13 @@ def separation(topology: Topology, n: int, layers: int, reader: int, read: int) 
     Raises:
         InputError: the actors are the same, or the graph between them is too large to search, with its size.
 
-    >>> from chorus.topology import sliding_window, star
+    >>> from chorus.topology import logarithmic, sliding_window, star
     >>> separation(star(), n=10, layers=4, reader=9, read=3)
-    Separation(disjoint=1, direct=False, cut=(0,), hub=True)
+    Separation(disjoint=1, direct=False, cut={0}, hub=True)
     >>> separation(sliding_window(4), n=1_000_000, layers=4, reader=999_999, read=0).cut
-    (1, 2, 3)
+    {1-3}
+    >>> separation(logarithmic(), n=1_000_000, layers=4, reader=999_999, read=0).disjoint
+    20
 
     """
     reader, read = whole("reader", reader, 0, n - 1), whole("read", read, 0, n - 1)
@@ -61,118 +77,143 @@ def separation(topology: Topology, n: int, layers: int, reader: int, read: int) 
         raise InputError(f"actor {reader} is both ends: name two different actors")
     distinct = [topology.relation(n, layer) for layer in range(min(layers, topology.period or layers))]
     relation = distinct[0] if len(distinct) == 1 else Relation(n, tuple(t for r in distinct for t in r.terms))
-    form = sinks_and_offsets(relation)
-    if form and not form[1] and len(form[0]) == 1 and form[0][0, 0] in (0, 1) and reader > read:
-        # A contiguous window: every w - 1 actors in a row are a cut, and steps of w - 1 are w - 1 disjoint paths.
-        width = int(form[0][0, 1]) - 1
-        if reader - read <= width:
-            direct, cut = True, tuple(range(read + 1, reader))
-        else:
-            direct, cut = False, tuple(range(read + 1, read + 1 + width))
-    else:
-        direct, cut = _smallest_cut(relation, reader, read)
-    return Separation(disjoint=len(cut) + direct, direct=direct, cut=cut, hub=_all_hubs(relation, cut))
+    low, high = (read, reader + 1) if relation.causal_only else (0, n)
+    direct, cut = (False, NOBODY) if low >= high else _cut(_part(relation, low, high), reader - low, read - low)
+    cut = cut + low
+    return Separation(
+        disjoint=len(cut) + direct,
+        direct=direct,
+        cut=ActorSet(iv.to_bits(iv.from_values(cut))),
+        hub=len(cut) > 0 and bool((_readers_of(relation, cut) * 2 > n).all()),
+    )
 
 
-def _smallest_cut(relation: Relation, reader: int, read: int) -> tuple[bool, tuple[int, ...]]:
-    """Push unit flows from `read` to `reader` through actors of capacity one, along shortest augmenting paths."""
-    direct = bool(relation.holds(np.array([reader]), np.array([read]))[0])
-    readers, reads = _pairs_between(relation, reader, read)
-    onward: dict[int, list[int]] = {}  # from an actor to those who read it
-    for t, s in zip(readers.tolist(), reads.tolist(), strict=True):
-        onward.setdefault(s, []).append(t)
-    flow = _Flow(onward, reader, read)
-    while flow.augment():
-        pass
-    # What the last search entered and could not leave is saturated: a smallest cut, next to `read`.
-    return direct, tuple(sorted(v for v, out in flow.parent if not out and (v, True) not in flow.parent))
-
-
-def _pairs_between(relation: Relation, reader: int, read: int) -> tuple[Ints, Ints]:
-    """List the pairs among the actors that can be between the two, without self-reads and the direct edge."""
-    low, high = (read, reader + 1) if relation.causal_only else (0, relation.n)
-    span = iv.interval(low, high)
-    if low >= high:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    strips = [
-        Strip(s.n, s.offsets, iv.intersect(s.readers, span), iv.intersect(s.reads, span))
-        for s in relation.disjoint_strips
+def _part(relation: Relation, low: int, high: int) -> Relation:
+    """Return the pairs among the actors from `low` to `high` - 1, counted from `low`, without samples."""
+    n = high - low
+    terms: list[Term] = [
+        Strip(n, iv.clip(s.offsets, 1 - n, n), iv.clip(s.readers - low, 0, n), iv.clip(s.reads - low, 0, n))
+        for s in relation.strips
     ]
-    size = sum(strip.count() for strip in strips) + relation.loose_bound() * (high - low) // relation.n
-    if size > EDGES_LIMIT:
+    kept = [term for term in relation.others if isinstance(term, Cliques) and n == relation.n]
+    listed = Relation(relation.n, tuple(term for term in relation.others if term not in kept))
+    bound = listed.loose_bound() * n // relation.n
+    if bound > LISTED_LIMIT:
         raise InputError(
-            f"the graph between {read:,} and {reader:,} has up to {size:,} edges, more than {EDGES_LIMIT:,}: "
-            "take actors closer together or a smaller n"
+            f"disjoint paths between these actors need a list of up to {bound:,} random or explicit edges, more than "
+            f"{LISTED_LIMIT:,}: take fewer actors, actors closer together, or fewer layers or neighbours"
         )
-    readers, reads = Relation(relation.n, (*strips, *relation.others)).pairs_of(np.arange(low, high))
-    kept = (reads >= low) & (readers != reads) & ~((readers == reader) & (reads == read))
-    return readers[kept], reads[kept]
+    if listed.others:
+        readers, reads = listed.pairs_of(np.arange(low, high))
+        inside = (reads >= low) & (reads < high)
+        terms.append(Edges.from_pairs(n, readers[inside] - low, reads[inside] - low))
+    return Relation(n, (*terms, *kept))
 
 
-class _Flow:
-    """Node-disjoint paths as the edges that they use: `before[v]` is the actor before v on its path.
+def _cut(relation: Relation, reader: int, read: int) -> tuple[bool, Ints]:
+    """Return whether there is a direct edge, and a smallest cut besides it."""
+    first, last = relation.transposed().row(read), relation.row(reader)
+    direct = bool(np.isin(reader, first))
+    around = _ring_width(relation)
+    if around:
+        return direct, np.setdiff1d(np.r_[read - around : read, read + 1 : read + around + 1] % relation.n, reader)
+    step = _common_divisor(relation)
+    if step > 1:
+        return direct, _cut_of_every(relation, step, reader, read)
+    common = np.setdiff1d(np.intersect1d(first, last, assume_unique=True), [reader, read], assume_unique=True)
+    rest = _wall(relation, reader, read, common)
+    if rest is None:
+        rest = _stretched(relation, reader, read)
+    if rest is None:
+        rest = smallest_cut(relation, reader, read, common)
+    return direct, np.sort(np.r_[common, rest])
 
-    A search visits (v, False), v entered, and (v, True), v left. An actor on a path can be entered only to turn back
-    along that path, and left again from there: the residual graph of the network with every actor split in two.
+
+def _everywhere(relation: Relation) -> Intervals | None:
+    """Return the offsets, zero left out, if they are all there is to the relation."""
+    if relation.others or not all(strip.everywhere for strip in relation.strips):
+        return None
+    return iv.subtract(iv.union(strip.offsets for strip in relation.strips), iv.interval(0, 1))
+
+
+def _ring_width(relation: Relation) -> int | None:
+    """Return k if everyone reads just the k nearest on either side of a closed ring that is not complete."""
+    offsets, n = _everywhere(relation), relation.n
+    if offsets is None or len(offsets) != 4:
+        return None
+    k = int(offsets[2, 1]) - 1
+    ring = iv.union([iv.interval(-k, 0), iv.interval(1, k + 1), iv.interval(1 - n, k - n + 1), iv.interval(n - k, n)])
+    return k if np.array_equal(offsets, ring) else None
+
+
+def _common_divisor(relation: Relation) -> int:
+    """Return the greatest common divisor of all offsets, if these are all there is; else 1."""
+    offsets = _everywhere(relation)
+    if offsets is None or (offsets[:, 1] - offsets[:, 0] > 1).any():
+        return 1
+    return int(np.gcd.reduce(offsets[:, 0])) if len(offsets) else 1
+
+
+def _cut_of_every(relation: Relation, step: int, reader: int, read: int) -> Ints:
+    """Find a smallest cut when every offset is a multiple of `step`: among every step-th actor."""
+    if (reader - read) % step:
+        return NOBODY
+    residue = read % step
+    n = -(-(relation.n - residue) // step)
+    offsets = iv.from_values([d // step for strip in relation.strips for d in strip.offsets[:, 0].tolist()])
+    part = Relation(n, (Strip(n, offsets, iv.interval(0, n), iv.interval(0, n)),))
+    return _cut(part, reader // step, read // step)[1] * step + residue
+
+
+def _wall(relation: Relation, reader: int, read: int, gone: Ints) -> Ints | None:
+    """Find a smallest cut without the actors `gone`, if whoever is left makes every step toward the reader up to b.
+
+    As long as fewer than b actors in a row are lost, the next one left is at most b away; b in a row are a wall.
     """
-
-    def __init__(self, onward: dict[int, list[int]], reader: int, read: int) -> None:
-        self.onward, self.reader, self.read = onward, reader, read
-        self.before: dict[int, int] = {}
-        self.parent: dict[tuple[int, bool], tuple[int, bool]] = {}
-        self.work = 0
-
-    def augment(self) -> bool:
-        """Find one more path and rearrange the others; say whether there was one."""
-        start = (self.read, True)
-        parent = self.parent = {start: start}
-        queue = deque([start])
-        while queue:
-            v, out = state = queue.popleft()
-            if out:
-                steps = [(t, False) for t in self.onward.get(v, ()) if t != self.read]
-                if v in self.before:
-                    steps.append((v, False))
-            elif v not in self.before:
-                steps = [(v, True)]
-            else:
-                steps = [(self.before[v], True)]
-            self.work += len(steps)
-            for step in steps:
-                if step[0] == self.reader:
-                    self._rearrange(state)
-                    return True
-                if step not in parent:
-                    parent[step] = state
-                    queue.append(step)
-            if self.work > SEARCH_LIMIT:
-                raise InputError(
-                    f"the search for disjoint paths from {self.read:,} to {self.reader:,} looked along more than "
-                    f"{SEARCH_LIMIT:,} edges: take actors closer together or a smaller n"
-                )
-        return False
-
-    def _rearrange(self, state: tuple[int, bool]) -> None:
-        added, removed = [], []
-        while state != self.parent[state]:
-            previous = self.parent[state]
-            if previous[1] and not state[1] and previous[0] != state[0]:
-                added.append((previous[0], state[0]))
-            elif state[1] and not previous[1] and previous[0] != state[0]:
-                removed.append(previous[0])
-            state = previous
-        for v in removed:
-            del self.before[v]
-        for u, v in added:
-            self.before[v] = u
+    if relation.others:
+        return None
+    left = iv.subtract(iv.interval(0, relation.n), iv.from_values(gone))
+    n = relation.n
+    met = [Strip(n, s.offsets, iv.intersect(s.readers, left), iv.intersect(s.reads, left)) for s in relation.strips]
+    strips = Relation(n, tuple(strip for strip in met if strip.count())).strips
+    ahead = [s.offsets if reader > read else iv.negate(s.offsets) for s in strips]
+    longest = max((int(offsets[-1, 1]) - 1 for offsets in ahead), default=0)
+    if longest < 1:
+        return NOBODY
+    steps = iv.interval(1, longest + 1)
+    even = any(
+        iv.size(s.readers) == iv.size(s.reads) == iv.size(left) and not len(iv.subtract(steps, offsets))
+        for s, offsets in zip(strips, ahead, strict=True)
+    )
+    if not even or abs(reader - read) <= longest:
+        return None
+    present = iv.contains(left, np.arange(min(reader, read) + 1, max(reader, read)))
+    standing = np.r_[0, np.cumsum(present)]
+    place = int(np.argmin(standing[longest:] - standing[:-longest]))
+    return np.flatnonzero(present[place : place + longest]) + place + min(reader, read) + 1
 
 
-def _all_hubs(relation: Relation, cut: tuple[int, ...]) -> bool:
-    if not cut:
-        return False
-    readers = np.zeros(relation.n, np.int64)
-    for strip in relation.disjoint_strips:
-        readers += strip.transposed().degrees()
-    if relation.others and relation.loose_bound() <= EDGE_LIMIT:
-        readers += np.bincount(relation.loose_pairs("a count of readers")[1], minlength=relation.n)
-    return bool((readers[list(cut)] * 2 > relation.n).all())
+def _stretched(relation: Relation, reader: int, read: int) -> Ints | None:
+    """Cut a long distance short by whole strides, where a short one has as many disjoint paths as there are offsets.
+
+    Paths over p actors pass any place x one after the other, each with a first actor from x to x + m - 1, if m is the
+    longest offset. Letting each take one more stride m from there gives disjoint paths over p + m.
+    """
+    offsets = _everywhere(relation)
+    if offsets is None or not len(offsets) or offsets[0, 0] < 1:
+        return None
+    longest = int(offsets[-1, 1]) - 1
+    short = (reader - read) % longest + _FEW_STRIDES * longest
+    if short >= reader - read:
+        return None
+    found = _cut(_part(relation, read, read + short + 1), short, 0)[1]
+    return read + iv.values_of(offsets) if len(found) == iv.size(offsets) else None
+
+
+def _readers_of(relation: Relation, actors: Ints) -> Ints:
+    """Count by how many each of the actors is read."""
+    backward = relation.transposed()
+    counts = sum((strip.degrees()[actors] for strip in backward.disjoint_strips), np.zeros(len(actors), np.int64))
+    if backward.others:
+        counts = counts + np.bincount(backward.loose_rows(actors)[0], minlength=len(actors))
+    return counts

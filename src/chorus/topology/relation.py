@@ -189,11 +189,16 @@ class Relation:
 
     def symmetric(self) -> Relation:
         """With every pair's reverse."""
-        terms: list[Term] = list(self.terms)
-        terms += [strip.transposed() for strip in self.strips]
-        lopsided = [term for term in self.others if isinstance(term, (Sample, Edges))]
+        reverse = [term for term in self.transposed().terms if not isinstance(term, Cliques)]
+        return Relation(self.n, (*self.terms, *reverse))
+
+    def transposed(self) -> Relation:
+        """Who is read by whom."""
+        terms: list[Term] = [strip.transposed() for strip in self.strips]
+        terms += [term for term in self.others if isinstance(term, Cliques)]
+        lopsided = [term for term in self.others if not isinstance(term, Cliques)]
         if lopsided:
-            t, s = Relation(self.n, tuple(lopsided)).pairs("the symmetric closure")
+            t, s = Relation(self.n, tuple(lopsided)).pairs("the reverse of all pairs")
             terms.append(Edges.from_pairs(self.n, s, t))
         return Relation(self.n, tuple(terms))
 
@@ -228,6 +233,14 @@ class Relation:
     def loose_bound(self) -> int:
         """At least as many pairs as the terms that are no strips hold."""
         return sum(_bound(term) for term in self.others)
+
+    def loose_members(self) -> int:
+        """How many actors and pairs the terms that are no strips write down."""
+        return sum(
+            len(term.members if isinstance(term, Cliques) else term.indices)
+            for term in self.others
+            if not isinstance(term, Sample)
+        )
 
     def holds(self, t: Ints, s: Ints) -> NDArray[np.bool_]:
         """For each pair, whether it is in the relation."""

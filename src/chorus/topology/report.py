@@ -71,13 +71,7 @@ class Analysis:
         found["layer_costs"] = [asdict(cost) for cost in self.costs]
         found["coverage"] = asdict(self.coverage)
         found["field_sizes"] = [len(field) for field in self.fields]
-        field = self.fields[-1]
-        shown = field.intervals[:1000]
-        found["field"] = {
-            "size": len(field),
-            "intervals": shown.tolist(),
-            "cut_short": len(shown) < len(field.intervals),
-        }
+        found["field"] = _plain_set(self.fields[-1])
         names = ("edges", "attention_flops", "projection_flops", "executed_flops", "decode_keys")
         found["total"] = {name: self.total(name) for name in names}
         found["pair"] = None
@@ -85,6 +79,8 @@ class Analysis:
             found["pair"] = asdict(self.pair)
             if self.pair.paths:
                 found["pair"]["paths"] = {name: str(count) for name, count in self.pair.paths.items()}
+            if self.pair.separation:
+                found["pair"]["separation"]["cut"] = _plain_set(self.pair.separation.cut)
         return found
 
     def __str__(self) -> str:
@@ -147,6 +143,11 @@ def scaled(value: int | None) -> str:
         if value >= 10**power:
             return f"{value / 10**power:.3g} {prefix}"
     return str(value)
+
+
+def _plain_set(actors: ActorSet) -> dict[str, Any]:
+    shown = actors.intervals[:1000]
+    return {"size": len(actors), "intervals": shown.tolist(), "cut_short": len(shown) < len(actors.intervals)}
 
 
 def _covered(a: Analysis) -> str:
@@ -242,10 +243,9 @@ def _pair(p: Pair, layers: int) -> list[str]:
     lines.append(
         f"  disjoint paths    {s.disjoint:,} over any number of layers{', one of them direct' if s.direct else ''}"
     )
-    shown = ", ".join(f"{v:,}" for v in s.cut[:8]) + (f", and {len(s.cut) - 8:,} more" if len(s.cut) > 8 else "")
-    if s.cut:
+    if len(s.cut):
         kind = "a hub" if len(s.cut) == 1 else "hubs"
-        cut = f"actor{'s' * (len(s.cut) > 1)} {shown}{f' ({kind})' if s.hub else ''}"
+        cut = f"actor{'s' * (len(s.cut) > 1)} {str(s.cut)[1:-1]}{f' ({kind})' if s.hub else ''}"
         lines.append(f"  thinnest place    {cut}{'; the direct edge remains' if s.direct else ''}")
     return lines
 
