@@ -18,7 +18,7 @@ from chorus.audit.paths import BUDGET, Betweenness, Decisions, Waist, betweennes
 from chorus.audit.subject import Coordination, Floats, Subject
 
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
-GROUPS_UP_TO = 200_000  # arcs; beyond it, the search for groups takes minutes
+GROUPS_UP_TO = 200_000  # arcs; no larger graph was tried
 LINKS_EXAMINED = 2_000  # single links whose damage is counted one by one
 _STAGES = ("single points", "reach and need", "single links", "betweenness", "attacks", "groups", "cuts", "waist",
            "coordination", "shared resources")  # fmt: skip
