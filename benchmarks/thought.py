@@ -45,12 +45,24 @@ def problems(thinker: Thinker, data: Path | None, n: int) -> tuple[list[str], li
 
 
 class Bench:
-    """Measures one setting after the other on the same problems."""
+    """Measures one setting after the other on the same problems, and keeps every row at once."""
 
-    def __init__(self, thinker: Thinker, questions: list[str], answers: list[str]) -> None:
-        self.thinker, self.questions, self.answers = thinker, questions, answers
+    def __init__(self, thinker: Thinker, questions: list[str], answers: list[str], out: Path) -> None:
+        self.thinker, self.questions, self.answers, self.out = thinker, questions, answers, out
+        self.result: dict[str, object] = {
+            "problems": len(questions),
+            "threads": torch.get_num_threads(),
+            "precision": str(thinker.dtype).removeprefix("torch."),
+            "flops_per_thought_and_step": flops_per_row(thinker.mind),
+        }
 
-    def table(self, title: str, settings: dict[str, ThinkConfig]) -> list[tuple[str, Score]]:
+    def keep(self, name: str, rows: list[Row]) -> None:
+        """Write a table to the file, so that a run that is cut short leaves what it has measured."""
+        self.result[name] = rows
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.out.write_text(json.dumps(self.result, indent=2) + "\n")
+
+    def table(self, key: str, title: str, settings: dict[str, ThinkConfig]) -> list[tuple[str, Score]]:
         """Measure every setting, printing a row for each."""
         print(title)
         found = []
@@ -58,6 +70,7 @@ class Bench:
             score = evaluate(self.thinker, self.questions, self.answers, config)
             show(name, score)
             found.append((name, score))
+            self.keep(key, [row(*pair) for pair in found])
         return found
 
 
@@ -146,7 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     thinker = Thinker.from_pretrained(arguments.model)
     questions, answers = problems(thinker, arguments.data, arguments.problems)
-    bench = Bench(thinker, questions, answers)
+    bench = Bench(thinker, questions, answers, arguments.out)
     base = dataclasses.replace(thinker.config, competition=thinker.config.competition or CompetitionConfig())
     alone = dataclasses.replace(base, competition=None)
     one = dataclasses.replace(alone, thoughts=1)
@@ -154,26 +167,34 @@ def main() -> None:
     lone = dataclasses.replace(short, competition=None)
 
     competing = bench.table(
+        "competing",
         f"Thoughts that compete, at most {base.steps} steps",
         {f"K={k}": dataclasses.replace(base, thoughts=k) for k in (1, 4, 16, 64)},
     )
     best_of = bench.table(
+        "best_of",
         "Thoughts that think alone (best of K)",
         {f"K={k}": dataclasses.replace(alone, thoughts=k) for k in (1, 4, 8)},
     )
-    equal = equal_compute(competing, best_of)
+    bench.keep("equal_compute", equal_compute(competing, best_of))
+    arguments.images.mkdir(parents=True, exist_ok=True)
+    draw_scores({"competing": competing, "best of K, alone": best_of}, arguments.images / "thought-thoughts.png")
     by_steps = bench.table(
+        "steps",
         "Steps of one thought that thinks alone",
         {f"T={t}": dataclasses.replace(one, steps=t) for t in (16, 32, 64, 128, 256)},
     )
-    halting = bench.table(
+    draw_scores({"one thought alone": by_steps}, arguments.images / "thought-steps.png")
+    bench.table(
+        "halting",
         "Early halting against fixed steps (K=8, competition)",
         {
             "halts early, at most 160 steps": short,
             **{f"fixed {t} steps": dataclasses.replace(short, steps=t, termination=None) for t in (16, 32, 64)},
         },
     )
-    parts = bench.table(
+    bench.table(
+        "parts",
         "Parts switched (K=8, at most 160 steps)",
         {
             "with the workspace": dataclasses.replace(short, workspace=True),
@@ -187,24 +208,7 @@ def main() -> None:
             ),
         },
     )
-    result = {
-        "problems": len(questions),
-        "threads": torch.get_num_threads(),
-        "precision": str(thinker.dtype).removeprefix("torch."),
-        "flops_per_thought_and_step": flops_per_row(thinker.mind),
-        "competing": [row(*pair) for pair in competing],
-        "best_of": [row(*pair) for pair in best_of],
-        "equal_compute": equal,
-        "steps": [row(*pair) for pair in by_steps],
-        "halting": [row(*pair) for pair in halting],
-        "parts": [row(*pair) for pair in parts],
-        "batching": batching(thinker, questions),
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    arguments.images.mkdir(parents=True, exist_ok=True)
-    draw_scores({"competing": competing, "best of K, alone": best_of}, arguments.images / "thought-thoughts.png")
-    draw_scores({"one thought alone": by_steps}, arguments.images / "thought-steps.png")
+    bench.keep("batching", batching(thinker, questions))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
             axis.annotate(name, (x, y), textcoords="offset points", xytext=(5, -12), fontsize=8, color=color)
     axis.set(xscale="log", xlabel="GFLOP per problem", ylabel="problems answered exactly right")
     axis.yaxis.set_major_formatter("{x:.0%}")
+    for formatted in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        formatted("{x:g}")
+    axis.margins(x=0.1)
     axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
     try:
