@@ -98,7 +98,7 @@ def test_shapes_that_have_a_short_cut_agree_with_networkx(spec, w, g, n, layers,
         ("logarithmic()", -1, 0, 20),
         ("sliding_window(5) | dilated(9, dilation=7)", -1, 0, 12),
         ("ring(2)", 500_000, 0, 4),
-        ("full() - ring(4)", -1, 6, (1 << 20) - 17),
+        ("full() - ring(4)", -1, 6, (1 << 20) - 9),  # as many as each reads
     ],
 )
 def test_a_million_actors(spec, reader, read, disjoint):
@@ -125,7 +125,7 @@ def test_a_cell_of_a_sudoku_hangs_on_by_all_its_neighbours():
 def test_bad_input():
     with pytest.raises(InputError, match="actor 3 is both ends"):
         ct.separation(ct.full(), 9, 3, 3, 3)
-    with pytest.raises(InputError, match=r"a list of up to 17,825,792 random or explicit edges, more than 8,388,608"):
+    with pytest.raises(InputError, match=r"a list of up to 53,477,376 random or explicit edges, more than 8,388,608"):
         ct.separation(ct.random(16), 1 << 20, 3, (1 << 20) - 1, 0)
 
 
