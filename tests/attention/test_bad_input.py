@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from chorus.attention import MultiHeadAttention, attend
+from chorus.attention import (
+    Favor,
+    KeyValueCache,
+    MultiHeadAttention,
+    attend,
+    linear_attention,
+    lookup,
+    rebase,
+    select_blocks,
+)
 from chorus.errors import InputError
 
 X = torch.randn(1, 4, 40, 8)
@@ -95,3 +104,25 @@ def test_heads_that_do_not_divide() -> None:
     module = MultiHeadAttention(32, 4, topology="causal()")
     with pytest.raises(InputError, match="with a context, leave it out"):
         module(torch.zeros(1, 5, 32), torch.zeros(1, 6, 32))
+
+
+def test_what_does_not_fit_the_smaller_parts_is_named() -> None:
+    nan = torch.full((1, 2, 8), torch.nan)
+    cache = KeyValueCache("causal()", actors=3)
+    with pytest.raises(InputError, match=r"one token's \(batch, heads, features\)"):
+        cache.step(X, X, X)
+    with pytest.raises(InputError, match="k holds nan"):
+        cache.step(X[:, :2, 0], nan, nan)
+    cache.step(X[:, :2, 0], X[:, :2, 0], X[:, :2, 0])  # what was refused has left nothing behind
+    with pytest.raises(InputError, match="do not fit the cache"):
+        cache.step(X[:, :, 1], X[:, :, 1], X[:, :, 1])
+    with pytest.raises(InputError, match="of vectors of 7 numbers, not 8"):
+        linear_attention(X, X, X, Favor(7, 16))
+    with pytest.raises(InputError, match="values holds nan"):
+        lookup(X[0, 0], X[0, 0], X[0, 0] * torch.nan)
+    with pytest.raises(InputError, match="q holds nan"):
+        select_blocks(X * torch.nan, X, block=8, keep=2)
+    with pytest.raises(InputError, match="differ in number"):
+        rebase(X, torch.arange(40), torch.arange(39))
+    with pytest.raises(InputError, match=r"x must be \(batch, tokens, 32\), not \(1, 5, 31\)"):
+        MultiHeadAttention(32, 4)(torch.zeros(1, 5, 31))

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.finite import refuse_not_finite
 from chorus.attention.general import ProgramAttention
 from chorus.attention.planning import compile_program
 from chorus.attention.program import Program
@@ -230,16 +231,4 @@ def _check(
         )
     if actors is not None and actors < k.shape[2]:
         raise InputError(f"k holds {k.shape[2]} actors, more than the {actors} of the topology")
-    if q.device.type == "cpu" and not torch.compiler.is_compiling():
-        _refuse_not_finite(q=q, k=k, v=v)
-
-
-def _refuse_not_finite(**tensors: Tensor) -> None:
-    """Raise InputError for the first NaN or infinity, looking closer only where a sum is not finite.
-
-    On an accelerator this would wait for the device, so that NaN spreads there as in any kernel.
-    """
-    for name, x in tensors.items():
-        if not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
-            where = tuple((~torch.isfinite(x)).nonzero()[0].tolist())
-            raise InputError(f"{name} holds {x[where].item()} at {where}: attention needs finite numbers")
+    refuse_not_finite(q=q, k=k, v=v)

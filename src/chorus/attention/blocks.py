@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from chorus.attention.finite import refuse_not_finite
 from chorus.attention.program import Program, Veil, Work
 from chorus.errors import InputError
 from chorus.topology import Topology
@@ -184,7 +185,7 @@ def select_blocks(
         summary: `mean_summary`, `bound_summary`, an `Indexer`, or any function of the same form.
         own: that many of the latest blocks are always read, the queries' own first.
 
-    Raises InputError for more than one sequence, or sizes that do not fit.
+    Raises InputError for more than one sequence, sizes that do not fit, or a number on the CPU that is not finite.
 
     >>> q, k = torch.randn(2, 1, 2, 256, 16).unbind()
     >>> found = select_blocks(q, k, block=32, keep=4)
@@ -198,6 +199,7 @@ def select_blocks(
         raise InputError(f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit")
     if not 1 <= own <= keep or block < 1:
         raise InputError(f"need block ≥ 1 and 1 ≤ own ≤ keep, not block={block}, own={own}, keep={keep}")
+    refuse_not_finite(q=q, k=k)
     queries, keys = q[0].float(), k[0].float().repeat_interleave(q.shape[1] // k.shape[1], dim=0)
     with torch.no_grad():
         scores = summary(queries, keys, block).masked_fill(_hidden(q.shape[2], block, q.device), -torch.inf)

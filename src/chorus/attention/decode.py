@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.finite import refuse_not_finite
 from chorus.attention.program import Ints
 from chorus.attention.reference import reference
 from chorus.attention.scores import Score, parse_score
@@ -126,16 +127,21 @@ class KeyValueCache:
     ) -> Float[Tensor, "B H E"]:
         """Take the next token's query, key and value; return its attention output.
 
-        Raises InputError when there are no more actors, or shapes differ from the first token's.
+        Raises InputError when there are no more actors, when shapes differ from the first token's, and when a number
+        on the CPU is not finite.
         """
         t = self.length
         if t >= self.actors:
             raise InputError(f"the cache was made for {self.actors} actors: make it for more")
+        shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
+        if not q.dim() == k.dim() == v.dim() == 3 or k.shape[:2] != v.shape[:2] or q.shape[::2] != k.shape[::2]:
+            raise InputError(f"a step takes one token's (batch, heads, features), not {shapes}")
+        refuse_not_finite(q=q, k=k, v=v)
         if self._keys is None or self._values is None:
             self._keys = k.new_empty(*k.shape[:2], self.capacity, k.shape[2])
             self._values = v.new_empty(*v.shape[:2], self.capacity, v.shape[2])
-        if self._keys.shape[:2] != k.shape[:2] or k.shape[:2] != v.shape[:2] or q.shape[::2] != k.shape[::2]:
-            raise InputError(f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)} do not fit the cache")
+        if self._keys[:, :, 0].shape != k.shape or self._values[:, :, 0].shape != v.shape:
+            raise InputError(f"{shapes} do not fit the cache, which began with other batches, heads or features")
         if self._last[t] >= t:
             slot = heappop(self._free)
             self._slots[t] = slot

@@ -87,6 +87,7 @@ class Favor:
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b M"]:
         """Return the positive features; a query's are scaled so that the largest is 1/√M."""
+        _refuse_other_width(x, self.directions)
         x = x * self.scale**0.5
         exponent = x @ self.directions.to(x.dtype).mT - x.square().sum(-1, keepdim=True) / 2
         if query:
@@ -135,6 +136,14 @@ class Fourier:
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b M"]:
         """Return the cosines and sines."""
+        _refuse_other_width(x, self.directions)
         angle = x @ self.directions.to(x.dtype).mT
         features: Tensor = torch.cat([angle.cos(), angle.sin()], -1) * len(self.directions) ** -0.5
         return features
+
+
+def _refuse_other_width(x: Tensor, directions: Tensor) -> None:
+    if x.shape[-1] != directions.shape[1]:
+        raise InputError(
+            f"these features are of vectors of {directions.shape[1]} numbers, not {x.shape[-1]} as in {tuple(x.shape)}"
+        )

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chorus.attention.features import FeatureMap
+from chorus.attention.finite import refuse_not_finite
 from chorus.errors import InputError
 
 
@@ -39,7 +40,7 @@ def linear_attention(
         chunk: tokens per chunk when causal; changes the speed, not the result.
         state: start from what was read before, and add these tokens to it (causal only).
 
-    Raises InputError when shapes do not fit.
+    Raises InputError when shapes do not fit, or a number on the CPU is not finite.
 
     >>> from chorus.attention import Elu1
     >>> q, k, v = torch.randn(3, 1, 2, 10, 4).unbind()
@@ -51,6 +52,7 @@ def linear_attention(
         raise InputError(f"q, k, v do not fit: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
     if q.shape[1] % k.shape[1] or q.shape[3] != k.shape[3]:
         raise InputError(f"q {tuple(q.shape)} and k {tuple(k.shape)} differ in features, or heads do not divide")
+    refuse_not_finite(q=q, k=k, v=v)
     if causal and q.shape[2] != k.shape[2]:
         raise InputError(f"causal attention needs a query per key, not {q.shape[2]} and {k.shape[2]}")
     if chunk < 1:

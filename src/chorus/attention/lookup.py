@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.finite import refuse_not_finite
 from chorus.attention.scores import Dot, Gaussian, Score, parse_score
 from chorus.attention.select import Select, Soft, parse_select
 from chorus.errors import InputError
@@ -20,7 +21,7 @@ def lookup(
     With `select="hard"` this is the value of the best-matching key, as in a table; with "soft" it is a blend that a
     gradient flows through. The order of the keys does not matter, and permuting the queries permutes the answers.
 
-    Raises InputError when shapes do not fit or the dictionary is empty.
+    Raises InputError when shapes do not fit, the dictionary is empty, or a number on the CPU is not finite.
 
     >>> import torch
     >>> keys = torch.eye(3)
@@ -35,6 +36,7 @@ def lookup(
         )
     if not keys.shape[-2]:
         raise InputError("a look-up in an empty dictionary has no answer")
+    refuse_not_finite(queries=queries, keys=keys, values=values)
     weights = parse_select(select)(parse_score(score)(queries, keys))
     return weights @ values
 

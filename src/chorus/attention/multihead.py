@@ -87,6 +87,10 @@ class MultiHeadAttention(nn.Module):
         if context is not None and self.topology is not None:
             raise InputError("a topology says who of x reads whom of x; with a context, leave it out")
         read = x if context is None else context
+        width = self.query.weight.shape[1]
+        for name, given in (("x", x), ("context", read)):
+            if given.dim() != 3 or given.shape[2] != width:
+                raise InputError(f"{name} must be (batch, tokens, {width}), not {tuple(given.shape)}")
         q = self._split(self.query(x), self.heads)
         k, v = self._split(self.key(read), self.key_heads), self._split(self.value(read), self.key_heads)
         if self.rotary is not None:

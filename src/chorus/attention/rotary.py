@@ -115,6 +115,10 @@ def rebase(
     >>> torch.allclose(rebase(rotate(x, here), here, there), rotate(x, there))
     True
     """
+    if from_.shape != to.shape:
+        raise InputError(
+            f"{tuple(from_.shape)} positions to move from and {tuple(to.shape)} to move to differ in number"
+        )
     return rotate(keys, to - from_, base, freqs=freqs, interleaved=interleaved)
 
 
