@@ -194,6 +194,17 @@ def test_a_suspended_process_wakes_at_once_with_one_beat() -> None:
     assert alone.phases[0] == pytest.approx(np.pi, abs=1e-6)
 
 
+def test_one_long_step_hears_the_dead_no_longer_than_many_short_ones() -> None:
+    letter = replace(pacer("b", phases=[2.0], period=1.3).summary(0.0), age=0.6)
+    once, often = pacer(expiry=1.0), pacer(expiry=1.0)
+    for node in (once, often):
+        node.hear(letter, 0.0)  # expires at 0.4
+    once.advance(0.9)
+    for tick in range(1, 91):
+        often.advance(tick / 100)
+    assert once.phases[0] == pytest.approx(often.phases[0], abs=2e-3)
+
+
 def test_time_that_goes_back_holds_the_phases() -> None:
     node = pacer()
     node.advance(0.3)
