@@ -29,4 +29,5 @@ async def main(endpoint: str) -> None:
         await asyncio.sleep(0.02)
 
 
-asyncio.run(main(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -82,6 +82,7 @@ def _real_time(world: World, transcript: list[bytes]) -> None:
 def _votes(world: World, transcript: list[bytes]) -> None:
     """Recount: walk the transcript, and at every step count from scratch everything said before it."""
     members = set(world.hosts[0].genesis.members)
+    left: set[bytes] = set()
     epoch = 0
     said: list[tuple[bytes, Entry]] = []
     open_at: dict[bytes, int] = {}  # round → where this epoch's counting began
@@ -118,13 +119,16 @@ def _votes(world: World, transcript: list[bytes]) -> None:
                 closed[round_] = ("accepted" if candidates else "undecided", None)
                 del open_at[round_]
         for motion, e in said[epoch_began:]:
-            if isinstance(e.payload, Membership) and e.payload.epoch == epoch and e.author in members:
+            if not isinstance(e.payload, Membership) or left & set(e.payload.members):
+                continue  # a key that has left does not come back
+            if e.payload.epoch == epoch and e.author in members:
                 yes = {e.author} | {
                     v.author
                     for _, v in said[epoch_began:]
                     if isinstance(v.payload, Vote) and v.payload.proposal == motion and v.payload.epoch == epoch
                 }
                 if len(yes & members) > majority:
+                    left |= members - set(e.payload.members)
                     members, epoch, epoch_began = set(e.payload.members), epoch + 1, len(said)
                     break
     for host in world.hosts:
