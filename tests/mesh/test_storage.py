@@ -6,7 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,19 @@ def test_a_full_disk_leaves_nothing_of_a_transaction(tmp_path: Path) -> None:
     journal._db.execute("PRAGMA max_page_count=1000")
     journal.write([Write("entry", bytes(8), b"fits")])
     assert journal.recover().entries == [b"fits"]
+
+
+def test_nodes_that_start_together_all_open_a_new_log(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opens(path: Path) -> SqliteLog:
+        together.wait()
+        return SqliteLog(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(100):
+            for log in pool.map(opens, [tmp_path / f"{number}.log"] * 8):
+                asyncio.run(log.close())
 
 
 def test_writers_of_several_processes_share_one_order(tmp_path: Path) -> None:

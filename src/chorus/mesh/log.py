@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +62,20 @@ class OrderedLog(Protocol):
         """Let go of files and connections."""
 
 
+def _use_wal(db: sqlite3.Connection, timeout: float) -> None:
+    """Switch a file to WAL; SQLite itself does not wait when several processes that make the file do so at once."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 class SqliteLog:
     """The embedded log: one SQLite file shared by the processes of one host, WAL, synchronous=FULL.
 
@@ -87,7 +102,7 @@ class SqliteLog:
         self._reading = ThreadPoolExecutor(1, "log-read")
         try:
             self._writer = self._open(timeout)
-            self._writer.execute("PRAGMA journal_mode=WAL")
+            _use_wal(self._writer, timeout)
             self._writer.execute("PRAGMA synchronous=FULL")
             self._writer.execute(
                 "CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, leaf BLOB UNIQUE, record BLOB NOT NULL)"
