@@ -335,7 +335,7 @@ def test_a_broken_rule_is_caught(rules: Rules) -> None:
     print(caught.value)
 
 
-def test_a_key_that_came_back_would_be_stuck() -> None:
-    with pytest.raises(ViolationError, match=r"^seed \d+: nothing lost after healing") as caught:
+def test_a_key_that_comes_back_is_caught() -> None:
+    with pytest.raises(ViolationError, match=r"^seed \d+: votes only from the epoch") as caught:
         play(Rules(fold=LetsThemComeBack), first=400)  # it takes a rare schedule: look where one is near
     print(caught.value)
