@@ -1,6 +1,36 @@
-"""What holds for every test: no example is timed, for a busy machine is no reason to fail."""
+"""What holds for every test: no example is timed, for a busy machine is no reason to fail. And a disk to fill up."""
 
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def fill() -> Callable[[Path], None]:
+    """Give what writes a file until there is no room for a single byte more."""
+
+    def write(path: Path) -> None:
+        with path.open("wb", buffering=0) as file:
+            for size in (4096, 1):
+                with pytest.raises(OSError, match="No space left"):
+                    file.writelines(bytes(size) for _ in range(1 << 20))
+
+    return write

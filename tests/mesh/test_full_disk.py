@@ -3,10 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 import chorus
 from chorus.errors import ChorusError
@@ -18,32 +16,12 @@ PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until there is no room for a single byte more."""
-    with path.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            with pytest.raises(OSError, match="No space left"):
-                file.writelines(bytes(size) for _ in range(1 << 20))
-
-
 def mesh(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "chorus", "mesh", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
-def test_a_full_disk_refuses_loses_nothing_and_says_so(small_disk: Path) -> None:
+def test_a_full_disk_refuses_loses_nothing_and_says_so(small_disk: Path, fill: Callable[[Path], None]) -> None:
     config = mesh("init", small_disk / "m", "--nodes", 1).stdout.strip()
     settings = load(Path(config))
     node = subprocess.Popen(

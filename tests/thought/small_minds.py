@@ -52,6 +52,23 @@ def count_rows(mind):
     return rows
 
 
+TINY_RUN = """
+[model]
+channels = 8
+key_channels = 4
+value_channels = 4
+hidden = 8
+
+[training]
+updates = 4
+problems = 4
+segment = 2
+segments = 2
+
+[bank]
+problems = 200
+held_out = 5
+"""
 SUDOKU4_RUN = """
 [task]
 name = "sudoku4"

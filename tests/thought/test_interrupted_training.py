@@ -9,31 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_minds import TINY_RUN
 
 import chorus
 from chorus.thought import load_checkpoint
 from chorus.thought.checkpoint import TRAINING, read_tensors
 
-TINY = """
-[task]
-name = "sudoku4"
-
-[model]
-channels = 8
-key_channels = 4
-value_channels = 4
-hidden = 8
-
-[training]
-updates = 4
-problems = 4
-segment = 2
-segments = 2
-
-[bank]
-problems = 200
-held_out = 5
-"""
 SAVED = ("config.json", "model.safetensors", TRAINING)
 SAVE_AT_EVERY_UPDATE = """
 import sys
@@ -46,34 +27,14 @@ for _ in TrainingRun(settings, Path(sys.argv[2]), device="cpu").updates(save_eve
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Mount a disk of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(path):
-    """Write until there is no room for a single byte more."""
-    with path.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            with pytest.raises(OSError, match="No space left"):
-                file.writelines(bytes(size) for _ in range(1 << 20))
-
-
-@pytest.fixture
 def settings(tmp_path):
     file = tmp_path / "run.toml"
-    file.write_text(TINY)
+    file.write_text('[task]\nname = "sudoku4"\n' + TINY_RUN)
     return file
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_full_disk_damages_nothing(command, small_disk, settings):
+def test_a_full_disk_damages_nothing(command, small_disk, fill, settings):
     out = small_disk / "mind"
     train = ("train", "--out", out, "--device", "cpu")
     assert command(*train, "--config", settings)[0] == 0

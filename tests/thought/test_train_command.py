@@ -3,36 +3,19 @@
 import json
 
 import pytest
-from small_minds import QUESTIONS
+from small_minds import QUESTIONS, TINY_RUN
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from chorus.thought import load_checkpoint
 from chorus.thought.tasks import make_task
 
 PAIRS = "question,answer\n" + "\n".join(f"{a}.{b},{a}{max(a, b)}{b}" for a in "123" for b in "123") + "\n"
-TINY = """
-[model]
-channels = 8
-key_channels = 4
-value_channels = 4
-hidden = 8
-
-[training]
-updates = 4
-problems = 4
-segment = 2
-segments = 2
-
-[bank]
-problems = 200
-held_out = 5
-"""
 
 
 @pytest.fixture
 def settings(tmp_path):
     file = tmp_path / "run.toml"
-    file.write_text(TINY)
+    file.write_text(TINY_RUN)
     return file
 
 
