@@ -1,6 +1,7 @@
 """What holds for every test: no example is timed, for a busy machine is no reason to fail. And a disk to fill up."""
 
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,15 +13,14 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def small_disk() -> Iterator[Path]:
+    """Mount a disk of one megabyte, at a path short enough for sockets on it."""
+    with tempfile.TemporaryDirectory() as place:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("no disk can be mounted here")
+        yield Path(place)
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.fixture
