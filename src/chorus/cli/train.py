@@ -29,7 +29,7 @@ def train(
     interchangeable: Annotated[
         bool, typer.Option("--interchangeable", help="Your answer characters may be renamed (colours of a map).")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="TOML with [task], [model], [training] and [bank].")] = None,
+    config: Annotated[Path | None, typer.Option(help=r"TOML with \[task], \[model], \[training] and \[bank].")] = None,
     updates: Annotated[int | None, typer.Option(help="Optimizer updates in all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
