@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import islice
 
 from chorus.mesh.artifacts import check_name
 from chorus.mesh.chain import Chain
@@ -187,8 +188,10 @@ class Node:
 
     def appended(self, now: float, unknown: str = "") -> None:
         """Take the log's answer; `unknown` says why it is not known whether the records are in it."""
-        self.tail.appended(now, unknown)
-        self._read(now)
+        if self.tail.appended(now, unknown, self.outbox):
+            self._read(now)
+        else:
+            self._settle(now)
 
     def read(self, now: float, after: int, records: Sequence[tuple[int, bytes]] | None, more: bool = False) -> None:
         """Take what was read of the log: records with their positions, or None where it could not be read."""
@@ -312,8 +315,9 @@ class Node:
     def _pump(self, now: float) -> None:
         """Append what waits, unless an append or its reading back is under way."""
         if self.outbox and self.tail.may_append(now) and self.me in self.fold.members:
-            self.tail.appending = True
-            self._effects.append(Append(tuple(self.outbox.values())[:MAX_BATCH]))
+            batch = dict(islice(self.outbox.items(), MAX_BATCH))
+            self.tail.begin_appending(batch)
+            self._effects.append(Append(tuple(batch.values())))
 
     def _read(self, now: float) -> None:
         if not self.halted and self.tail.begin_reading(now):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Container, Iterable
 
 from chorus.mesh.limits import Limits
 
@@ -19,6 +20,7 @@ class Tail:
         self.trouble = ""  # why the outcome of the last append is unknown
         self.unread = ""  # why the log could not be read last
         self.appending = False
+        self._sent: tuple[bytes, ...] = ()  # the entries that the append under way, or the last one, is of
         self.reading = False
         self.caught_up = False  # the log was read to its end once
         self._again = False
@@ -32,9 +34,23 @@ class Tail:
         """Say whether it is time to append what waits."""
         return self.caught_up and not self.appending and now >= self._hold_until
 
-    def appended(self, now: float, unknown: str) -> None:
-        """Take the outcome of an append."""
+    def begin_appending(self, entries: Iterable[bytes]) -> None:
+        """Note the identities of the entries that are appended now."""
+        self.appending = True
+        self._sent = tuple(entries)
+
+    def appended(self, now: float, unknown: str, outbox: Container[bytes]) -> bool:
+        """Take the outcome of an append; say whether to read it back.
+
+        A log that tells its readers at once may be read before it answers its writer. Then nothing is unknown, and
+        there is nothing to pause for.
+        """
         self.appending = False
+        if not any(entry in outbox for entry in self._sent):
+            self.trouble = ""
+            self._pause = self._limits.retry
+            self._hold_until = now
+            return False
         self.trouble = unknown
         self._again = self.reading
         if unknown:
@@ -43,6 +59,7 @@ class Tail:
         else:
             self._pause = self._limits.retry
             self._hold_until = now + self._pause
+        return True
 
     def read_back(self, now: float) -> None:
         """Note that something appended was seen committed: more may be appended at once."""
