@@ -118,6 +118,52 @@ def test_etcd_gives_everyone_one_order_through_time_outs_compaction_and_the_deat
 
 
 @needs_etcd
+def test_appends_at_the_same_time_share_transactions_and_each_keeps_its_own_place(etcd, authority) -> None:
+    async def play() -> None:
+        log = EtcdLog(etcd.endpoints, b"m" * 32, authority.issue("ana"))
+        early = await appended(log, [b"early"])
+        batches = [[b"%d/%d" % (n, i) for i in range(n % 9 + 1)] for n in range(120)]
+        batches[50] = [bytes([1]) * 700_000]  # two of these are too much for one transaction
+        batches[60] = [bytes([2]) * 700_000]
+        impatient = asyncio.create_task(log.append([b"not waited for"]))
+        tasks = [asyncio.create_task(appended(log, batch)) for batch in [*batches, [b"early"], batches[7]]]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        *places, again, twin = await asyncio.gather(*tasks)
+        assert again == early  # what was there keeps its place in company too
+        assert twin == places[7]
+        records = await whole(log)
+        expected = [b"early", b"not waited for", *(record for batch in batches for record in batch)]
+        assert [record for _, record in records] == expected  # each once, in the order of asking
+        assert [dict(records)[place] for place in places] == [batch[-1] for batch in batches]
+        assert await asyncio.gather(*(appended(log, batch) for batch in reversed(batches))) == places[::-1]
+        assert await whole(log) == records
+        assert len({place // 256 for place in places}) < 10  # the transactions
+
+        etcd.control(0, "compaction", "--physical", str(places[-1] // 256))
+        newcomer = EtcdLog(etcd.endpoints, b"m" * 32, authority.issue("late"))
+        assert await whole(newcomer) == records
+
+        for member in (0, 1):
+            etcd.kill(member)
+        began = asyncio.get_running_loop().time()
+        first = asyncio.create_task(log.append([b"late"]))
+        await asyncio.sleep(0.5)
+        outcomes = await asyncio.gather(first, *(log.append([b"later %d" % n]) for n in range(9)))
+        assert all(isinstance(outcome, Unknown) and "etcd at 127" in outcome.reason for outcome in outcomes)
+        assert asyncio.get_running_loop().time() - began < 1.9 * log.client.timeout  # not one time-out after another
+        for member in (0, 1):
+            etcd.start(member)
+        await asyncio.gather(*(appended(log, [b"later %d" % n]) for n in range(9)), appended(log, [b"late"]))
+        late = [record for _, record in await whole(log, records[-1][0])]
+        assert sorted(late) == [b"late", *(b"later %d" % n for n in range(9))]  # each once
+        await newcomer.close()
+        await log.close()
+
+    asyncio.run(play())
+
+
+@needs_etcd
 def test_who_has_no_certificate_of_the_authority_gets_neither_log_nor_bus(etcd, authority, tmp_path: Path) -> None:
     forger = cluster.Authority(tmp_path / "forger").issue("ana")
     ours, theirs, liar = (f"127.0.0.1:{port}" for port in cluster.free_ports(3))

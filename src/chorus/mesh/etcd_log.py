@@ -1,10 +1,10 @@
 """The ordered log of many hosts: an etcd cluster.
 
-Every batch is put under a key of its own, the hash of its bytes, and only if it is not there yet: writers never
-contend, a batch that is sent again keeps its place, and etcd's revision is the order. The same transaction touches
-the key `head`, so that one linearizable look at `head` says how far the log reaches. Records come through a watch,
-which etcd sends in order; a reading that finds nothing new returns once the watch has come as far as `head` was when
-the reading began. So nothing is ever returned that a majority has not, and an end is never taken for the end on a
+Every batch is put under a key of its own, the hash of its bytes, and only if it is not there yet (`etcd_batches`):
+writers never contend, a batch that is sent again keeps its place, and etcd's revision is the order. Every transaction
+touches the key `head`, so that one linearizable look at `head` says how far the log reaches. Records come through a
+watch, which etcd sends in order; a reading that finds nothing new returns once the watch has come as far as `head` was
+when the reading began. So nothing is ever returned that a majority has not, and an end is never taken for the end on a
 lagging replica's word.
 """
 
@@ -14,23 +14,18 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
 import grpc.aio
-import msgspec
 
-from chorus.mesh.etcd_api import CREATE, EQUAL, GREATER, MEMBERS, MOD, RANGE, TXN, WATCH, codec, message
+from chorus.mesh.etcd_api import MEMBERS, RANGE, WATCH, codec, message
+from chorus.mesh.etcd_batches import PER_REVISION, EtcdBatches, lost, split, unpack
 from chorus.mesh.etcd_client import EtcdClient
 from chorus.mesh.log import LogUnavailableError, Unknown, WrongLogError
 from chorus.mesh.tls import Credentials
 
-_MOST = 1 << 20  # bytes in one request; etcd takes 1.5 MiB by default
-_PER_REVISION = 256  # positions in one revision: room for the records of a batch
 _BUFFER = 8192  # records read ahead
 _PAGE = 256  # keys in one answer when the whole log is read anew
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class EtcdLog:
@@ -53,7 +48,7 @@ class EtcdLog:
         self._prefix = f"chorus/{mesh.hex()}/".encode()
         self._batches = self._prefix + b"batch/"
         self._head = self._prefix + b"head"
-        self._known = 0  # the newest revision of `head` that was told: a cluster that has not got it was made anew
+        self._writes = EtcdBatches(self.client, self._batches, self._head)
         self._records: deque[tuple[int, bytes]] = deque()
         self._covered = 0  # the revision up to which `_records` is complete
         self._start = 0  # the position after which `_records` begins
@@ -67,37 +62,11 @@ class EtcdLog:
     async def append(self, records: Sequence[bytes]) -> int | Unknown:
         """Append records in this order, as few batches as etcd's limit allows; each is agreed upon as a whole."""
         position: int | Unknown = 0
-        for batch in _batches(records):
-            position = await self._put(batch)
+        for batch in split(records):
+            position = await self._writes.put(batch)
             if isinstance(position, Unknown):
                 break
         return position
-
-    async def _put(self, batch: list[bytes]) -> int | Unknown:
-        value = _pack(batch)
-        key = self._batches + sha256(value).digest()
-        known = self._known
-        absent = message("Compare", target=CREATE, result=EQUAL, key=key, create_revision=0)
-        same_log = message("Compare", target=MOD, result=GREATER, key=self._head, mod_revision=known - 1)
-        request = message(
-            "TxnRequest",
-            compare=[absent, same_log] if known else [absent],
-            success=[
-                message("RequestOp", request_put=message("PutRequest", key=key, value=value)),
-                message("RequestOp", request_put=message("PutRequest", key=self._head)),
-            ],
-            failure=[message("RequestOp", request_range=message("RangeRequest", key=key))],
-        )
-        try:
-            answer = await self.client.call(TXN, request)
-        except LogUnavailableError as error:
-            return Unknown(str(error))
-        there = answer.responses[0].response_range.kvs if not answer.succeeded else []
-        if not answer.succeeded and not there:
-            return Unknown(_lost(self.client.endpoint, int(answer.header.revision), known))
-        revision = int(there[0].mod_revision if there else answer.header.revision)
-        self._known = max(self._known, revision)
-        return revision * _PER_REVISION + len(batch) - 1
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` records after a position; none, or fewer at first, when there were no more.
@@ -112,12 +81,12 @@ class EtcdLog:
             return page
         if not self.client.cluster:
             await self._look_around()
-        known = self._known
+        known = self._writes.known
         head = await self.client.call(RANGE, message("RangeRequest", key=self._head))
         reach = int(head.kvs[0].mod_revision) if head.kvs else 0
         if reach < known:
-            raise WrongLogError(_lost(self.client.endpoint, reach, known))
-        self._known = max(self._known, reach)
+            raise WrongLogError(lost(self.client.endpoint, reach, known))
+        self._writes.known = max(self._writes.known, reach)
         self._follow(after)
         self._page(after, limit)  # makes room
         where = self._followed
@@ -198,6 +167,7 @@ class EtcdLog:
         if follower is not None:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
+        await self._writes.close()
         await self.client.close()
 
     # The watch.
@@ -215,7 +185,7 @@ class EtcdLog:
         if self._follower is not None:
             self._follower.cancel()
         self._records.clear()
-        self._start, self._covered = after, max(0, after // _PER_REVISION - 1)
+        self._start, self._covered = after, max(0, after // PER_REVISION - 1)
         self._followed = self.client.endpoint
         self._follower = asyncio.get_running_loop().create_task(self._arrive(self.client.channel, after))
 
@@ -229,7 +199,7 @@ class EtcdLog:
 
     async def _stream(self, channel: Any, after: int, covered: int | None = None) -> bool:
         """Take what the watch brings; return True if its beginning was compacted away."""
-        start = max(1, after // _PER_REVISION) if covered is None else covered + 1
+        start = max(1, after // PER_REVISION) if covered is None else covered + 1
         create = message("WatchCreateRequest", key=self._prefix, range_end=_end_of(self._prefix), start_revision=start)
         call = channel.stream_stream(WATCH[0], **codec(WATCH))(_Once(message("WatchRequest", create_request=create)))
         try:
@@ -253,18 +223,18 @@ class EtcdLog:
         return False
 
     async def _everything(self, channel: Any, after: int) -> int:
-        """Read every batch as of now, in the order of their revisions; return the revision this is complete to."""
+        """Read every batch as of now, in the order of their places; return the revision this is complete to."""
         key, end, revision = self._batches, _end_of(self._batches), 0
         found = []
         while True:
             request = message("RangeRequest", key=key, range_end=end, limit=_PAGE, revision=revision)
             answer = await channel.unary_unary(RANGE[0], **codec(RANGE))(request, timeout=self.client.timeout)
             revision = revision or int(answer.header.revision)
-            found += [kv for kv in answer.kvs if kv.mod_revision >= after // _PER_REVISION]
+            found += [kv for kv in answer.kvs if kv.mod_revision >= after // PER_REVISION]
             if not answer.more:
                 break
             key = answer.kvs[-1].key + b"\0"
-        for kv in sorted(found, key=lambda kv: kv.mod_revision):
+        for kv in sorted(found, key=lambda kv: (kv.mod_revision, kv.value[:1])):
             self._take(kv, after)
         self._covered = revision
         self._grown.set()
@@ -273,24 +243,7 @@ class EtcdLog:
 
     def _take(self, kv: Any, after: int) -> None:
         """Keep a batch's records; what is no batch cannot be the mesh's and is passed over by every node alike."""
-        try:
-            batch = _unpack(kv.value)
-        except msgspec.DecodeError:
-            return
-        first = int(kv.mod_revision) * _PER_REVISION
-        self._records += [(first + i, r) for i, r in enumerate(batch[:_PER_REVISION]) if first + i > after]
-
-
-def _batches(records: Sequence[bytes]) -> list[list[bytes]]:
-    batches: list[list[bytes]] = []
-    size = _MOST
-    for record in records:
-        if size + len(record) + 8 > _MOST or len(batches[-1]) == _PER_REVISION:
-            batches.append([])
-            size = 8
-        batches[-1].append(record)
-        size += len(record) + 8
-    return batches
+        self._records += [one for one in unpack(kv.value, int(kv.mod_revision)) if one[0] > after]
 
 
 def _end_of(prefix: bytes) -> bytes:
@@ -310,10 +263,3 @@ class _Once:
         while not self._requests:
             await asyncio.Event().wait()
         return self._requests.pop()
-
-
-def _lost(endpoint: str, reach: int, known: int) -> str:
-    return (
-        f"etcd at {endpoint} has lost the log: it reaches revision {reach} and had told of {known}. The cluster was "
-        "made anew or restored from an older copy; restore a newer one"
-    )
