@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -191,13 +192,14 @@ def bare_trips(count: int) -> list[float]:
     there, back = session.declare_publisher("there", express=True), threading.Event()
     ears = session.declare_subscriber("back", lambda _: back.set())
     times = []
+    there.put(bytes(SIZE))
+    while not back.wait(0.2):  # not connected yet
+        there.put(bytes(SIZE))
     for _ in range(count):
         back.clear()
         began = time.perf_counter()
         there.put(bytes(SIZE))
-        while not back.wait(0.2):  # not connected yet
-            began = time.perf_counter()
-            there.put(bytes(SIZE))
+        assert back.wait(60.0)
         times.append(time.perf_counter() - began)
     ears.undeclare()
     session.close()
@@ -211,18 +213,19 @@ async def bus_trips(count: int) -> list[float]:
     echo = echoing("bus", theirs, ours)
     bus = ZenohBus(ours, [theirs], b"m" * 32)
     times = []
-    for number in range(count):
-        sent = number.to_bytes(8, "big") + bytes(SIZE - 8)
-        came = b""
-        while came != sent:
+    connected = False
+    while not connected:
+        bus.send(bytes(SIZE))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                connected = bool(await bus.receive())
+    async with asyncio.timeout(60.0):
+        for number in range(1, count + 1):
+            sent = number.to_bytes(8, "big") + bytes(SIZE - 8)
             began = time.perf_counter()
             bus.send(sent)
-            try:
-                async with asyncio.timeout(0.2):
-                    while came != sent:
-                        came = await bus.receive()
-            except TimeoutError:  # not connected yet
-                continue
+            while await bus.receive() != sent:
+                pass
             times.append(time.perf_counter() - began)
     await bus.close()
     echo.kill()
