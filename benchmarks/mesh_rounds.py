@@ -92,7 +92,7 @@ async def throughput(nodes: int, count: int) -> dict[str, float]:
                         tokens += event.text.count(" ")
                         last = time.perf_counter()
                     elif isinstance(event, Closed):
-                        open_.discard(event.round)
+                        open_.discard(event.round.id)
                         if not open_:
                             break
             all_committed = time.perf_counter()

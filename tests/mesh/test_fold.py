@@ -1,11 +1,14 @@
 """The rules of the fold, one by one, on logs written by hand."""
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chorus.mesh.entries import Ask, Cancel, Done, Membership, Name, Pass, Proposal, Vote
-from chorus.mesh.fold import LEAP, MAX_OPEN, Applied, Fold, Void
+from chorus.mesh.fold import KEPT, LEAP, MAX_OPEN, Applied, Fold, Void
 from chorus.mesh.identity import Key
 
 ASK = Ask("2 + 2?", 100, 5.0)
@@ -184,3 +187,54 @@ def test_the_same_log_makes_the_same_state(script) -> None:
     assert again.fingerprint() == s.fold.fingerprint()
     again.apply(s.make(2, ASK))
     assert again.fingerprint() != s.fold.fingerprint()
+
+
+def _play(s, rounds: int) -> None:
+    """Play rounds of two members; in each, a vote comes after the close."""
+    for number in range(rounds):
+        r = s.say(0, ASK)
+        p = s.say(0, Proposal(r, f"{number} {'x' * 4000}", None, 1), r)
+        s.say(1, Vote(p, True, 1.0, 0), p)
+        s.say(0, Done(r, 0))
+        s.say(1, Done(r, 0))
+        assert s.note(1, Vote(p, True, 1.0, 0)).startswith("superseded")
+        s.records.clear()
+
+
+def test_what_is_over_leaves_no_bodies_in_memory(script) -> None:
+    s = script(2)
+    s.fold = Fold(
+        s.genesis, lambda *signed: True
+    )  # checked signatures are kept for a while, which is not looked at here
+    held = []
+    tracemalloc.start()
+    for _ in range(2):
+        _play(s, KEPT)
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(s.fold.rounds) == KEPT
+    assert not s.fold.candidates
+    assert s.fold.outcomes == {"accepted": 2 * KEPT}
+    assert held[1] - held[0] < KEPT * 6 * 600  # bytes for each of a round's six entries, this script's own among them
+
+
+@pytest.mark.parametrize("keep", [0, 1, None])
+def test_how_many_rounds_are_kept_changes_nothing(script, keep) -> None:
+    s = script(2)
+    others = Fold(s.genesis, keep=keep)
+    for end in ("close", "cancel", "close"):
+        r = s.say(0, ASK)
+        p = s.say(0, Proposal(r, "4", None, 1), r)
+        if end == "cancel":
+            s.say(0, Cancel(r))
+        for _ in range(2):
+            for who in (0, 1):
+                for payload in (Vote(p, True, 1.0, 0), Done(r, 0), Pass(r, "why"), Proposal(r, "5", None, 1)):
+                    s.say(who, payload, r)
+        s.say(0, Cancel(r))
+    for record in s.records:
+        others.apply(record)
+    assert others.fingerprint() == s.fold.fingerprint()
+    assert others.outcomes == s.fold.outcomes == {"accepted": 2, "cancelled": 1}
+    assert len(others.rounds) == (3 if keep is None else keep)

@@ -110,7 +110,7 @@ def test_a_hundred_kills_lose_nothing(
         process.terminate()
         process.join(120)
 
-    fold = Fold(configs[0].genesis)
+    fold = Fold(configs[0].genesis, keep=None)
     transcript = [a for _, r in read_log(configs[0].log_path) if isinstance(a := fold.apply(r), Applied)]
     # Everything that was acknowledged is there, at its place, as it was told.
     for place, round_, kind in work.committed:

@@ -62,7 +62,7 @@ async def answered(runtime: Runtime, question: str) -> bytes:
     with runtime.watching() as feed:
         round_ = runtime.ask(question, 100, 30.0)
         async for event in feed:
-            if isinstance(event, Closed) and event.round == round_:
+            if isinstance(event, Closed) and event.round.id == round_:
                 return round_
     raise AssertionError
 

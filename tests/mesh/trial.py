@@ -189,7 +189,7 @@ def check(bed: Testbed, load: Load | None) -> list[Applied]:
     """
     log = bed.records(0)
     genesis = bed.configs[0].genesis
-    fold = Fold(genesis)
+    fold = Fold(genesis, keep=None)
     transcript = [applied for _, record in log if isinstance(applied := fold.apply(record), Applied)]
     places = {applied.id: place for place, applied in enumerate(transcript)}
     # Nothing is there twice, nothing comes before its causes, and every author's entries are in the author's order.

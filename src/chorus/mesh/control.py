@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,7 +176,7 @@ class ControlServer:
                 **passed,
             }
         if isinstance(event, Closed):
-            return {"event": "closed", **describe_round(self._runtime.node.fold.rounds[event.round], self._names)}
+            return {"event": "closed", **describe_round(event.round, self._names)}
         assert isinstance(event, Alarm)
         return {"event": "alarm", "text": event.text}
 
@@ -210,7 +209,6 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
     node = runtime.node
     fold = node.fold
     now = time.monotonic()
-    outcomes = Counter(round_.outcome for round_ in fold.rounds.values())
     members = []
     for member in sorted(fold.members):
         peer = node.peers.get(member)
@@ -242,7 +240,7 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
         "tentative": len(node.outbox) + len(node.scribe),
         "log": node.tail.trouble or node.tail.unread or "fine",
         "disk": node.scribe.trouble or "fine",
-        "rounds": {"open": len(fold.open), **{k: v for k, v in sorted(outcomes.items()) if k != "open"}},
+        "rounds": {"open": len(fold.open), **dict(sorted(fold.outcomes.items()))},
         "calls": len(node.deliberation.running),
         "dropped": dict(node.gate.dropped),
         "void": dict(fold.voids),

@@ -86,7 +86,7 @@ class Node:
         self._now = now
         self.chain = Chain(key, fold.genesis.hash)
         self.fetches = Fetches(self.me, self._say, self._effects.append)
-        self._leaves = recovered.leaves
+        self._leaves = recovered.leaves  # until the log was read that far
         self._head_size = len(recovered.leaves)  # of the last head that was signed and kept
         self._next_flush = self._next_sync = now
         self._streams = Streams()
@@ -214,6 +214,7 @@ class Node:
                     f"the log has lost its tail: it ends at entry {self.fold.size}, and this node has seen "
                     f"{len(self._leaves)} committed; restore the log, or it is not the one this journal belongs to"
                 )
+            self._leaves = ()
             self._settle(now)
 
     def token(self, now: float, key: bytes, text: str) -> None:
@@ -235,6 +236,10 @@ class Node:
         self._stage([Write("call", key, encode_outcome(outcome))], [])
         self.deliberation.touch_all()
         self._settle(now)
+
+    def at_rest(self) -> bool:
+        """Say whether nothing is under way, so that the next tick may wait for `Limits.poll`."""
+        return not (self.outbox or self.deliberation.locals or len(self.scribe) or len(self.fetches))
 
     def busy(self) -> bool:
         """Say whether something is under way whose end this node waits for."""
@@ -352,9 +357,9 @@ class Node:
         self._effects.append(Committed(index, applied.id, entry, applied.note))
         self.deliberation.hear(applied.id, entry, now)
         if isinstance(entry.payload, Done | Cancel) and not applied.note:
-            closed = self.fold.rounds[entry.payload.round]
-            if closed.closed == index:
-                self._effects.append(Closed(closed.id))
+            closed = self.fold.rounds.get(entry.payload.round)
+            if closed is not None and closed.closed == index:
+                self._effects.append(Closed(closed))
 
     def _take(self, now: float, envelope: Envelope, peer: Peer) -> None:
         message = envelope.message

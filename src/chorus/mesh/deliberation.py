@@ -108,20 +108,21 @@ class Deliberation:
             heard = local is not None and any(author == entry.author for author, _ in local.proposals.values())
             if local is not None and (identity in self._fold.candidates or not heard):
                 local.proposals[identity] = (entry.author, payload.answer)
-            if mine:
+            if mine and not self._over(payload.round):
                 self._answered.add(payload.round)
             self._dirty[payload.round] = None
         elif isinstance(payload, Vote):
-            if mine:
-                self._voted[payload.proposal] = payload.epoch
             found = self._fold.candidates.get(payload.proposal)
+            if mine and (found is not None or payload.proposal not in self._fold.applied):
+                self._voted[payload.proposal] = payload.epoch
             if found is not None:
                 self._dirty[found[0].id] = None
         elif isinstance(payload, Done | Pass):
-            if mine and isinstance(payload, Done):
-                self._done[payload.round] = payload.epoch
-            elif mine:
-                self._answered.add(payload.round)
+            if mine and not self._over(payload.round):
+                if isinstance(payload, Done):
+                    self._done[payload.round] = payload.epoch
+                else:
+                    self._answered.add(payload.round)
             self._dirty[payload.round] = None
         elif isinstance(payload, Membership):
             self._turns.keep(self._fold.members)
@@ -159,12 +160,11 @@ class Deliberation:
             return
         for proposal in local.proposals:
             self._waiting.pop(proposal, None)
-        state = self._fold.rounds.get(identity)
+        state = self._fold.open.get(identity)
         late = now >= local.deadline
-        if state is None and identity in self._fold.applied:  # too many rounds were open
-            self._forget(local, closed=True)
-        elif (state is not None and state.closed is not None) or (state is None and late):
-            self._forget(local, closed=state is not None)
+        over = self._over(identity)
+        if over or (state is None and late):
+            self._forget(local, closed=over)
         elif self._me in self._fold.members:
             self._answer(local, state, late)
             self._judge(local, late)
@@ -178,11 +178,14 @@ class Deliberation:
         return author in self._reads[1].get(reader, ())
 
     def _open(self, identity: bytes, ask: Ask, now: float) -> None:
-        known = self._fold.rounds.get(identity)
-        room = known is not None or len(self.locals) < 2 * MAX_OPEN  # what is only heard of keeps nothing out
-        if identity not in self.locals and room and (known is None or known.closed is None):
+        room = identity in self._fold.open or len(self.locals) < 2 * MAX_OPEN  # what is only heard of keeps nothing out
+        if identity not in self.locals and room and not self._over(identity):
             self.locals[identity] = Local(identity, ask.question, ask.budget, now + ask.patience)
         self._dirty[identity] = None
+
+    def _over(self, round_: bytes) -> bool:
+        """Say whether a round is committed and not open: closed, or never opened where too many were open."""
+        return round_ in self._fold.applied and round_ not in self._fold.open
 
     def _free(self, kind: bytes) -> int:
         """Return how many more calls of this kind may run."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from chorus.mesh.entries import Entry
+from chorus.mesh.rounds import Round
 
 
 class Write(NamedTuple):
@@ -102,9 +103,9 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """For whoever watches: a round is over."""
+    """For whoever watches: a round is over; what became of it changes no more."""
 
-    round: bytes
+    round: Round
 
 
 @dataclass(frozen=True, slots=True)

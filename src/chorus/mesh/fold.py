@@ -21,11 +21,14 @@ nowhere else, so that it holds whatever nodes, engines and networks do:
 
 A void record changes nothing and is counted by reason. An applied entry that comes too late to matter keeps its
 place in the transcript with a note of why it had no effect ("superseded").
+
+Questions and answers lie in the log. Here they are kept while their round is open, and of the last closed rounds for
+those who look; of older ones the digest of what they came to is left, so that a node does not grow with what was said.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -53,6 +56,7 @@ from chorus.mesh.rounds import Candidate, Motion, Round
 
 LEAP = 1 << 20  # Lamport ticks an entry may be ahead of everything applied so far
 MAX_OPEN = 256  # rounds open at a time; an Ask beyond them has no effect
+KEPT = MAX_OPEN  # closed rounds that a fold keeps unless told otherwise
 
 
 class Applied(NamedTuple):
@@ -73,6 +77,11 @@ class Void(NamedTuple):
 class Fold:
     """The state after a prefix of the log.
 
+    Args:
+        genesis: the pinned founding.
+        verify: the signature check.
+        keep: how many closed rounds stay in `rounds`, the last ones; None for all. Nothing else depends on it.
+
     >>> from chorus.mesh.entries import Ask, Entry, seal
     >>> from chorus.mesh.identity import Genesis, Key
     >>> key = Key.from_seed(bytes(32))
@@ -82,8 +91,9 @@ class Fold:
     (0, 'repeat', 1)
     """
 
-    def __init__(self, genesis: Genesis, verify: Verify = verify_ed25519) -> None:
+    def __init__(self, genesis: Genesis, verify: Verify = verify_ed25519, *, keep: int | None = KEPT) -> None:
         self.genesis = genesis
+        self._keep = keep
         self._mesh = genesis.hash
         self._verify = verify
         self.epoch = 0
@@ -93,9 +103,12 @@ class Fold:
         self.applied: dict[bytes, int] = {}  # identity → Lamport stamp
         self.tips: dict[bytes, tuple[int, bytes]] = {}  # author → its last (seq, identity)
         self.clock = 0
-        self.rounds: dict[bytes, Round] = {}
+        self.rounds: dict[bytes, Round] = {}  # the open ones, and the last that were closed
         self.open: dict[bytes, Round] = {}
-        self.candidates: dict[bytes, tuple[Round, Candidate]] = {}
+        self.outcomes: Counter[str] = Counter()  # of all closed rounds
+        self._closed: deque[bytes] = deque()  # the closed ones in `rounds`, oldest first
+        self._history = b""  # digest of all closed rounds, in the order in which they closed
+        self.candidates: dict[bytes, tuple[Round, Candidate]] = {}  # of the open rounds
         self.motions: dict[bytes, Motion] = {}
         self.names: dict[str, tuple[bytes, int]] = {}
         self.voids: Counter[str] = Counter()
@@ -150,7 +163,7 @@ class Fold:
 
     def fingerprint(self) -> bytes:
         """Return a digest of the whole state, for comparing replicas."""
-        rounds = [r.summary() for r in self.rounds.values()]
+        rounds = [r.summary() for r in self.open.values()]
         motions = [(i, m.members, sorted(m.approvals)) for i, m in self.motions.items()]
         state = (
             self.epoch,
@@ -158,6 +171,7 @@ class Fold:
             sorted(self.gone),
             self.tree.root(),
             self.clock,
+            self._history,
             rounds,
             motions,
             list(self.names.items()),
@@ -238,7 +252,7 @@ class Fold:
                 self._adopt(motion)
             return ""
         found = self.candidates.get(vote.proposal)
-        if found is None or found[0].closed is not None:
+        if found is None:
             return "superseded: nothing open to vote on"
         candidate = found[1]
         if entry.author in candidate.votes or entry.author == candidate.author:
@@ -293,6 +307,13 @@ class Fold:
         round_.answer = best.id if best else None
         round_.outcome = reason or ("accepted" if best else "undecided")
         del self.open[round_.id]
+        self.outcomes[round_.outcome] += 1
+        self._history = sha256(self._history + msgspec.msgpack.encode(round_.summary())).digest()
+        for candidate in round_.candidates:
+            del self.candidates[candidate]
+        self._closed.append(round_.id)
+        if self._keep is not None and len(self._closed) > self._keep:
+            del self.rounds[self._closed.popleft()]
 
     def _adopt(self, motion: Motion) -> None:
         if not self.approved(len(motion.approvals & self.members)):

@@ -19,7 +19,7 @@ from chorus.errors import ChorusError, InputError
 PROTOCOL = 1
 SIGNATURE = 64  # bytes of an Ed25519 signature (RFC 8032)
 HASH = 32  # bytes of a SHA-256 digest, and of an Ed25519 public key
-_SHORT = 2048  # bytes up to which signed data is remembered with its verdict: 64 MB at the very most
+_SHORT = 2048  # bytes up to which signed data is remembered with its verdict: 16 MB at the very most
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 
@@ -104,7 +104,7 @@ def _public_key(public: bytes) -> Ed25519PublicKey | None:
         return None
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _fits(public: bytes, data: bytes, signature: bytes) -> bool:
     key = _public_key(public)
     if key is None:

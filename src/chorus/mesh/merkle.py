@@ -1,7 +1,7 @@
 """The Merkle tree of a transcript: inclusion and consistency proofs as in RFC 9162, section 2.1.
 
 A leaf hashes as SHA-256(0x00 ‖ data), a node as SHA-256(0x01 ‖ left ‖ right), so that no leaf can be passed off as
-a node. Every complete subtree's hash is kept (two hashes a leaf), which makes a proof a matter of log₂ n look-ups.
+a node. Every complete subtree's hash is kept (64 bytes a leaf), which makes a proof a matter of log₂ n look-ups.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from chorus.errors import InputError
+from chorus.mesh.identity import HASH
 
 _EMPTY = sha256(b"").digest()
 
@@ -38,29 +39,31 @@ class MerkleTree:
     """
 
     def __init__(self) -> None:
-        # _levels[k][i] is the hash of leaves [i·2^k, (i+1)·2^k), kept once that range is full.
-        self._levels: list[list[bytes]] = [[]]
+        # The 32 bytes at 32·i of _levels[k] are the hash of leaves [i·2^k, (i+1)·2^k), kept once that range is full.
+        self._levels = [bytearray()]
 
     def __len__(self) -> int:
-        return len(self._levels[0])
+        return len(self._levels[0]) // HASH
 
     def append(self, leaf: bytes) -> None:
         """Append a leaf hash (32 bytes)."""
         levels = self._levels
         level = levels[0]
-        level.append(leaf)
+        level += leaf
         k = 0
-        while not len(level) & 1:  # a right sibling: its parent is complete now
+        while not len(level) & HASH:  # a right sibling: its parent is complete now
             k += 1
-            parent = sha256(b"\x01" + level[-2] + level[-1]).digest()
+            parent = sha256(b"\x01" + level[-2 * HASH :]).digest()
             if k == len(levels):
-                levels.append([])
+                levels.append(bytearray())
             level = levels[k]
-            level.append(parent)
+            level += parent
 
     def leaf(self, index: int) -> bytes:
-        """Return the hash of leaf `index`."""
-        return self._levels[0][index]
+        """Return the hash of leaf `index`; raises `InputError` beyond the tree."""
+        if not 0 <= index < len(self):
+            raise InputError(f"the tree has {len(self)} leaves and none {index}")
+        return self._node(0, index)
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root over the first `size` leaves (all by default); raises `InputError` beyond the tree."""
@@ -88,9 +91,12 @@ class MerkleTree:
         count = stop - start
         k = count.bit_length() - 1
         if count == 1 << k:
-            return self._levels[k][start >> k]
+            return self._node(k, start >> k)
         half = 1 << k
-        return node_hash(self._levels[k][start >> k], self._range(start + half, stop))
+        return node_hash(self._node(k, start >> k), self._range(start + half, stop))
+
+    def _node(self, k: int, i: int) -> bytes:
+        return bytes(self._levels[k][i * HASH : (i + 1) * HASH])
 
     def _path(self, index: int, start: int, stop: int) -> list[bytes]:
         if stop - start == 1:

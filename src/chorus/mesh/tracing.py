@@ -93,8 +93,8 @@ class Tracing:
             self._begins(effect)
         elif isinstance(effect, Stop):
             self.finished(effect.key, Failure("it was given up"))
-        elif isinstance(effect, Closed) and effect.round in self._rounds:
-            span, round_ = self._rounds.pop(effect.round), fold.rounds[effect.round]
+        elif isinstance(effect, Closed) and effect.round.id in self._rounds:
+            span, round_ = self._rounds.pop(effect.round.id), effect.round
             span.set_attribute("chorus.round.outcome", round_.outcome)
             span.set_attribute("chorus.round.proposals", len(round_.candidates))
             if round_.outcome == "undecided":

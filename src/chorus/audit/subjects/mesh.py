@@ -135,7 +135,7 @@ def _read(config: Config) -> _Record:
     from chorus.mesh.engines import committed
     from chorus.mesh.fold import Applied, Fold
 
-    fold, authors, kinds = Fold(config.genesis), list[bytes](), Counter[str]()
+    fold, authors, kinds = Fold(config.genesis, keep=None), list[bytes](), Counter[str]()
     for _, record in committed(config):
         outcome = fold.apply(record)
         if isinstance(outcome, Applied):

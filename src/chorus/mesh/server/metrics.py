@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -38,7 +37,7 @@ class _Figures(Collector):
         for name, (meaning, value) in gauges.items():
             yield GaugeMetricFamily(f"chorus_{name}", meaning, value=float(value))
         rounds = GaugeMetricFamily("chorus_rounds", "Rounds by outcome.", labels=["outcome"])
-        for outcome, count in sorted(Counter(round_.outcome for round_ in fold.rounds.values()).items()):
+        for outcome, count in (("open", len(fold.open)), *sorted(fold.outcomes.items())):
             rounds.add_metric([outcome], count)
         yield rounds
         dropped = CounterMetricFamily("chorus_dropped_messages", "Messages not taken, by reason.", labels=["reason"])

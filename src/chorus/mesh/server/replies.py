@@ -81,8 +81,8 @@ class Replies:
             async for event in feed:
                 if isinstance(event, Said) and event.round in self._open:
                     self._open[event.round].said(event)
-                elif isinstance(event, Closed) and event.round in self._open:
-                    self._open[event.round].close(rounds[event.round])
+                elif isinstance(event, Closed) and event.round.id in self._open:
+                    self._open[event.round.id].close(event.round)
                 if feed.lost > lost:  # events were lost: look at the rounds themselves
                     lost = feed.lost
                     for reply in self._open.values():
