@@ -1,6 +1,7 @@
 """The journal and the embedded log keep what they took, across processes and crashes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -170,5 +171,31 @@ def test_watching_tells_of_other_processes_appends(tmp_path: Path) -> None:
         await asyncio.wait_for(waiting, 300)
         for log in (mine, theirs):
             await log.close()
+
+    asyncio.run(play())
+
+
+def test_a_log_at_rest_is_not_looked_at_and_still_heard(tmp_path: Path) -> None:
+    async def play() -> None:
+        mine, other = SqliteLog(tmp_path / "mesh.log"), SqliteLog(tmp_path / "mesh.log")
+        if mine._writes is None:
+            pytest.skip("this system does not tell of writes")
+        looks: list[str] = []
+        mine._watcher.set_trace_callback(looks.append)
+        while True:  # until what came before has settled
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(mine.watch(0), 0.5)
+                continue
+            break
+        looks.clear()
+        watching = asyncio.ensure_future(mine.watch(0))
+        await asyncio.sleep(0.5)
+        assert not watching.done()
+        assert len(looks) < 10  # of 125 at one each 4 ms
+        assert await other.append([b"one"]) == 1
+        await asyncio.wait_for(watching, 2)
+        assert await mine.read(0, 10) == [(1, b"one")]
+        await mine.close()
+        await other.close()
 
     asyncio.run(play())

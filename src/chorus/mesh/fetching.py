@@ -56,6 +56,9 @@ class Fetches:
         self._wanted: dict[bytes, _Fetch] = {}
         self._serving: set[bytes] = set()
 
+    def __len__(self) -> int:
+        return len(self._wanted)
+
     def begin(self, now: float, digest: bytes, holders: Iterable[bytes]) -> None:
         """Fetch an artifact from whichever of the holders has it; `Fetched` tells what came of it.
 

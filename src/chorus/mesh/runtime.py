@@ -116,6 +116,7 @@ class Runtime:
         self._fetching: dict[bytes, asyncio.Future[bytes | None]] = {}
         self._calls: dict[bytes, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stirred = asyncio.Event()  # something is under way
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -218,6 +219,8 @@ class Runtime:
                     feed.put(effect)
                 if isinstance(effect, Alarm) and effect.fatal:
                     self._stopped.set()
+        if not self.node.at_rest():
+            self._stirred.set()
 
     async def _persist(self, persist: Persist) -> None:
         try:
@@ -316,7 +319,13 @@ class Runtime:
         while True:
             self.node.tick(time.monotonic())
             self._carry_out()
-            await asyncio.sleep(self.node.limits.flush)
+            if not self.node.at_rest():
+                await asyncio.sleep(self.node.limits.flush)
+                continue
+            self._stirred.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.node.limits.poll):
+                    await self._stirred.wait()
 
     async def _listen(self) -> None:
         while True:
