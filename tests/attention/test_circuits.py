@@ -188,7 +188,11 @@ def test_the_command(model_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["{}/nowhere"], "no model could be loaded"), (["{}", "--plot", "picture.txt"], "name the picture .png")],
+    [
+        (["{}/nowhere"], "there is no such folder"),
+        (["{}/.."], "no model could be loaded"),
+        (["{}", "--plot", "picture.txt"], "name the picture .png"),
+    ],
 )
 def test_bad_commands(model_folder: Path, arguments: list[str], message: str) -> None:
     told = run(*(argument.format(model_folder) for argument in arguments))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from chorus.attention import Laplace, TopK, attend
+from chorus.attention import Laplace, TopK, attend, fused
 from chorus.attention.planning import compile_program
 from chorus.errors import InputError
 from chorus.topology import parse
@@ -154,6 +154,29 @@ def test_keys_that_nobody_reads_change_nothing() -> None:
     k[:, :, 250:] += 1e6
     v[:, :, 250:] -= 1e6
     torch.testing.assert_close(attend(q, k, v, "sliding_window(20)")[:, :, :250], before[:, :, :250], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("spec", ["sliding_window(20)", "sliding_window(20) | sink_tokens(4)", "ring(9)"])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_tiles_in_several_calls_give_what_one_call_gives(
+    spec: str, heads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = tensors(333, heads=heads, keys=1)
+    monkeypatch.setattr(fused, "CHUNK", 1000)
+    found = values_and_gradients(*inputs, spec)
+    expected = values_and_gradients(*inputs, spec, executor="reference")
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_torch_compile_compiles_around_it() -> None:
+    inputs = tensors(200)
+    spec = "sliding_window(20) | sink_tokens(4)"
+    compiled = torch.compile(lambda q, k, v: attend(2 * q, k, v, spec).relu(), backend="eager")
+    found = torch.autograd.grad(compiled(*inputs).sum(), inputs)
+    expected = torch.autograd.grad(attend(2 * inputs[0], *inputs[1:], spec).relu().sum(), inputs)
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y)
 
 
 def test_gradients_against_finite_differences() -> None:

@@ -3,7 +3,9 @@
 Letters: B batch, H query heads, G key heads, Q queries, T actors (keys), D features, E features of a value.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -20,10 +22,18 @@ from chorus.attention.softmax import ProgramSoftmax
 from chorus.errors import InputError
 from chorus.topology import Topology, full, parse
 
+F = TypeVar("F", bound=Callable[..., object])
+
 EXECUTORS = ("auto", "reference", "tiles", "diagonals", "flex")
 REFERENCE_LIMIT = 1 << 28  # pairs that the dense definition may hold per head
 
 
+def _uncompiled(function: F) -> F:
+    """Keep torch.compile out of a function, which it then compiles around."""
+    return cast("F", torch.compiler.disable(function))
+
+
+@_uncompiled
 def attend(
     q: Float[Tensor, "B H Q D"],
     k: Float[Tensor, "B G T D"],
@@ -40,7 +50,7 @@ def attend(
     """Attend over a topology: outₜ = Σ wₜₛ vₛ over the s that t reads, with w = select(score(qₜ, kₛ)).
 
     Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes the speed and the
-    rounding, never the meaning; `docs/attention.md` says which is fast when.
+    rounding, never the meaning; `docs/attention.md` says which is fast when. `torch.compile` compiles around it.
 
     Args:
         q: queries, of actors first to first + Q − 1; query head h reads key head h // (H/G).

@@ -18,7 +18,7 @@ from chorus.attention.program import Span, Work
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
-CHUNK = 1 << 19  # numbers in the gradients of a call's keys, tile by tile: more would leave the cache
+CHUNK = 1 << 19  # numbers in what a call returns for its tiles: more would leave the cache
 
 
 def serves(work: Work, q: Tensor, v: Tensor) -> bool:
@@ -29,26 +29,35 @@ def serves(work: Work, q: Tensor, v: Tensor) -> bool:
 
 def forward(work: Work, origin: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor, sums: Tensor, scale: float) -> None:
     """Write the work's rows of out (N, R, T, D) and of the log-sums (N, R, T), given q (N, R, T, D), k, v (N, S, D)."""
-    lines = [_rows(work, origin, x, 0, work.count) for x in (q, out, sums)]
-    for queries, target, total, keys, values in zip(*lines, *_for_calls(q.shape[1], k, v), strict=True):
-        parts = []
-        for span, bias in zip(work.spans, work.biases, strict=True):
-            part, log_sum = _flash(
-                _tiles(work, span, queries), _keys(work, span, keys), _keys(work, span, values),
-                attn_mask=_of_kind(bias, q), scale=scale,
-            )  # fmt: skip
-            if bias is not None and len(work.spans) > 1:  # the kernel calls the log-sum of no keys 0
-                log_sum = log_sum.masked_fill(bias.amax(-1) == -torch.inf, -torch.inf)
-            parts.append((_lines(part), _lines(log_sum)))
-        if len(parts) == 1:
-            target.copy_(parts[0][0])
-            total.copy_(parts[0][1])
-            continue
-        total.copy_(torch.logsumexp(torch.stack([log_sum for _, log_sum in parts]), 0))
-        total.masked_fill_(total == -torch.inf, 0.0)  # a row that reads nothing: its parts' weights are 0 all the same
-        for number, (part, log_sum) in enumerate(parts):
-            weight = (log_sum - total).exp_().unsqueeze(-1)
-            torch.mul(part, weight, out=target) if number == 0 else target.addcmul_(part, weight)
+    read = _for_calls(q.shape[1], k, v)
+    step = max(1, CHUNK // (read[0].shape[1] * work.height * q.shape[-1]))
+    for tile in range(0, work.count, step):
+        count = min(step, work.count - tile)
+        lines = [_rows(work, origin, x, tile, count) for x in (q, out, sums)]
+        for queries, target, total, keys, values in zip(*lines, *read, strict=True):
+            parts = []
+            for span, bias in zip(work.spans, work.biases, strict=True):
+                part, log_sum = _flash(
+                    _tiles(work, span, queries), _keys(work, span, keys, tile, count),
+                    _keys(work, span, values, tile, count), attn_mask=_of_kind(bias, q), scale=scale,
+                )  # fmt: skip
+                if bias is not None and len(work.spans) > 1:  # the kernel calls the log-sum of no keys 0
+                    log_sum = log_sum.masked_fill(bias.amax(-1) == -torch.inf, -torch.inf)
+                parts.append((_lines(part), _lines(log_sum)))
+            _join(parts, target, total)
+
+
+def _join(parts: list[tuple[Tensor, Tensor]], target: Tensor, total: Tensor) -> None:
+    """Write what the spans found, (G, c·h, D) and log-sums (G, c·h), as if they had shared one softmax."""
+    if len(parts) == 1:
+        target.copy_(parts[0][0])
+        total.copy_(parts[0][1])
+        return
+    total.copy_(torch.logsumexp(torch.stack([log_sum for _, log_sum in parts]), 0))
+    total.masked_fill_(total == -torch.inf, 0.0)  # a row that reads nothing: its parts' weights are 0 all the same
+    for number, (part, log_sum) in enumerate(parts):
+        weight = (log_sum - total).exp_().unsqueeze(-1)
+        torch.mul(part, weight, out=target) if number == 0 else target.addcmul_(part, weight)
 
 
 def backward(

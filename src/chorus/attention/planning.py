@@ -235,9 +235,8 @@ def _work(
 ) -> Work:
     """Lay out tiles [tile, tile + count), which read alike; the first has rows [start, stop)."""
     height = stop - start
-    rows = np.arange(start, stop)
     present = [(c, _aligned(low, high) if kind == MOVING else low, high, kind) for c, low, high, kind in present]
-    readable = [component.readable(rows, low, high) for component, low, high, _ in present]
+    readable = [component.readable(start, stop, low, high) for component, low, high, _ in present]
     spans = tuple(Span(low, high - low, kind == MOVING) for _, low, high, kind in present)
     shared = readable[0] if len(readable) == 1 else np.concatenate([np.zeros((height, 0), bool), *readable], 1)
     veils = _veils(shared[None], 0)

@@ -14,9 +14,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chorus.topology import intervals as iv
 from chorus.topology.terms import Strip
 
 Ints = NDArray[np.int64]
@@ -173,19 +175,17 @@ class Component:
         kind = np.where(moving, MOVING, np.where(fixed, FIXED, ODD))
         return low, high, np.where((x < y) & (low < high), kind, ABSENT)
 
-    def readable(self, rows: Ints, low: int, high: int) -> Bools:
-        """Which of the keys [low, high) each row reads through this component, (rows, keys)."""
-        t, s = rows[:, None], np.arange(low, high)[None, :]
-        distance = t - s
-        inside: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
-        if rows[0] < self.readers[0] or rows[-1] >= self.readers[1]:
-            inside &= (t >= self.readers[0]) & (t < self.readers[1])
-        if low < self.reads[0] or high > self.reads[1]:
-            inside &= (s >= self.reads[0]) & (s < self.reads[1])
+    def readable(self, start: int, stop: int, low: int, high: int) -> Bools:
+        """Which of the keys [low, high) each of the rows [start, stop) reads through this component, (rows, keys)."""
+        distance = np.arange(stop - 1 - low, start - high, -1)  # that of the last row and the first key comes first
+        near: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
         if not self.solid:
-            offsets = self.strip.offsets
-            place = np.searchsorted(offsets[:, 0], distance, side="right") - 1
-            inside &= (place >= 0) & (distance < offsets[np.maximum(place, 0), 1])
+            near &= iv.contains(self.strip.offsets, distance)
+        inside: Bools = sliding_window_view(near, high - low)[::-1]  # a row's keys are the next row's, one further
+        for (least, most), first, last, axis in ((self.readers, start, stop, 1), (self.reads, low, high, 0)):
+            if first < least or last > most:
+                place = np.arange(first, last)
+                inside = inside & np.expand_dims((place >= least) & (place < most), axis)
         return inside
 
 

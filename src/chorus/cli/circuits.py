@@ -66,6 +66,10 @@ def _load(name: str, with_tokenizer: bool) -> tuple[Any, Any]:
         raise InputError('reading models needs transformers: pip install "the-chorus[hf]"') from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    if not Path(name).exists():
+        if name.startswith((".", "/", "~")) or name.count("/") > 1:
+            raise InputError(f"{name}: there is no such folder")
+        typer.echo(f"{name} is no folder here: asking the Hugging Face hub for it", err=True)
     try:
         model = AutoModelForCausalLM.from_pretrained(name)
         model.requires_grad_(False).train(False)

@@ -45,6 +45,8 @@ def union(sets: Iterable[Intervals]) -> Intervals:
 
 def intersect(a: Intervals, b: Intervals) -> Intervals:
     """Return the integers in both sets."""
+    if len(a) == len(b) == 1:  # by far the most frequent
+        return interval(int(max(a[0, 0], b[0, 0])), int(min(a[0, 1], b[0, 1])))
     if len(a) > len(b):
         a, b = b, a
     # For every interval of the shorter list, the run of intervals of the longer list that touch it.
@@ -60,6 +62,8 @@ def subtract(a: Intervals, b: Intervals) -> Intervals:
     """Return the integers in a that are not in b."""
     if not len(a) or not len(b):
         return a
+    if len(b) == 1 and b[0, 0] <= a[0, 0] and b[0, 1] >= a[-1, 1]:
+        return EMPTY
     low, high = min(a[0, 0], b[0, 0]) - 1, max(a[-1, 1], b[-1, 1]) + 1
     gaps = np.stack([np.r_[low, b[:, 1]], np.r_[b[:, 0], high]], 1)
     return intersect(a, gaps[gaps[:, 0] < gaps[:, 1]])
