@@ -313,6 +313,9 @@ def _join(strips: list[Strip]) -> list[Strip]:
             groups.setdefault(key, []).append(strip)
         strips = []
         for same in groups.values():
+            if len(same) == 1:
+                strips += same
+                continue
             sets = {name: getattr(same[0], name) for name in ("offsets", "readers", "reads")}
             sets[joined] = iv.union(getattr(strip, joined) for strip in same)
             strips.append(Strip(same[0].n, **sets))
