@@ -61,5 +61,9 @@ def test_a_newcomer_is_voted_in_and_takes_part(start: Callable[[Path], None], tm
         assert time.monotonic() < deadline, listed
     assert key in listed
     assert "committed at entry" in cli("ask", PUZZLE, "-c", mesh / "dia.toml").stderr
-    assert "no one membership" in cli("members", "-c", mesh / "ana.toml", "--approve", motion, code=2).stderr
-    assert "not a member" in cli("members", "-c", mesh / "ana.toml", "--remove", "ab" * 32, code=2).stderr
+    assert "no proposal of this epoch" in cli("members", "-c", mesh / "ana.toml", "--approve", motion, code=2).stderr
+    for who in ("ab" * 32, "nobody"):
+        refused = cli("members", "-c", mesh / "ana.toml", "--remove", who, code=2).stderr
+        assert f"neither a member's name nor its key: {who}" in refused
+    # A newcomer has no name; the list shows the beginning of its key, which will do.
+    assert "epoch 1 now" in cli("members", "-c", mesh / "ana.toml", "--remove", key[:8]).stderr

@@ -264,6 +264,7 @@ def test_what_is_not_understood_is_refused_in_openais_shape(tmp_path: Path) -> N
         ({**good, "messages": [part]}, 400, "invalid_request", "messages[0].content[0].type"),
         ({**good, "messages": [{"role": "user"}]}, 400, "invalid_request", "messages[0].content"),
         ({**good, "messages": [{"role": "user", "content": "x" * 20_000}]}, 400, "context_length_exceeded", "messages"),
+        ({**good, "messages": [{"role": "user", "content": ""}]}, 400, "invalid_request", "messages"),
         ({**good, "max_tokens": 0}, 400, "invalid_request", "max_tokens"),
         ({"messages": good["messages"]}, 400, "invalid_request", "model"),
         ([1], 400, "invalid_request", None),
@@ -279,6 +280,7 @@ def test_what_is_not_understood_is_refused_in_openais_shape(tmp_path: Path) -> N
             for raw in (b"", b"{", b"\xff", b"[" * 100_000, b'{"model": "\\ud800"}'):
                 got = await c.post("/v1/chat/completions", content=raw)
                 assert (got.status_code, got.json()["error"]["type"]) == (400, "invalid_request_error")
+                assert got.json()["error"]["message"].startswith("the body: "), got.text
             assert (await c.post("/v1/chat/completions", content=b"x" * 300_000)).status_code == 413
             assert (await c.get("/v1/models", headers={"x": "y" * 20_000})).status_code == 431
             assert (await c.get("/v1/chat/completions")).json()["error"]["code"] == "method_not_allowed"

@@ -1,15 +1,19 @@
 """Engines and nodes that are not what they should be: each is told in words, and nothing is lost."""
 
 import asyncio
+import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+import chorus
 from chorus.errors import ChorusError, InputError
 from chorus.mesh import etcd_servers, testbed
 from chorus.mesh.config import load
@@ -36,6 +40,7 @@ def loaded(name: str):
 
 cluster, trial = loaded("cluster"), loaded("trial")
 LONG = trial.LONG
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
 needs_etcd = pytest.mark.skipif(bool(etcd_servers.why_not()), reason=etcd_servers.why_not() or "-")
 needs_hosts = pytest.mark.skipif(bool(testbed.why_not()), reason=f"no hosts here: {testbed.why_not()}")
 needs_faketime = pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
@@ -150,6 +155,38 @@ def test_a_cluster_made_anew_takes_nothing_and_is_told(etcd: EtcdServers) -> Non
             await one.close()
 
     asyncio.run(play())
+
+
+@needs_etcd
+def test_a_running_node_tells_each_thing_that_is_wrong_once_and_when_it_is_over(tmp_path: Path) -> None:
+    client, peer, other, gossip = cluster.free_ports(4)
+    etcd = EtcdServers(tmp_path / "etcd", [Place("127.0.0.1", client, peer)])
+    places = places_from(f"zenoh:127.0.0.1:{gossip}", ["ana"])
+    log = f"etcd:127.0.0.1:{client}"
+    path = found_here(tmp_path / "m", ["ana"], member='kind = "sudoku"', log=log, places=places)[0]
+    config = load(path)
+    command = [sys.executable, "-m", "chorus", "mesh", "node", "--config", str(path)]
+    with open(tmp_path / "said", "wb") as said:
+        node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=ENVIRONMENT)
+
+    def told(words: str) -> None:
+        wait_for(lambda: words in (tmp_path / "said").read_text(), LONG, f"it was not told: {words}")
+
+    assert node.stdout is not None
+    assert b"is running" in node.stdout.readline()
+    assert list(request(config.control_path, LONG, op="name", name="x", digest="00" * 32, size=1))
+    etcd.stop()
+    told("unavailable")
+    another = EtcdServers(tmp_path / "another", [Place("127.0.0.1", client, other)])
+    told("it belongs to another cluster")
+    another.stop()
+    etcd.start(0)
+    told("the log answers again")
+    node.terminate()
+    node.wait(LONG)
+    etcd.stop()
+    lines = (tmp_path / "said").read_text().splitlines()
+    assert len(lines) == len(set(lines))
 
 
 @needs_etcd

@@ -14,7 +14,7 @@ def members(
     config: Annotated[Path, typer.Option("--config", "-c", help="A node's configuration file.")],
     add: Annotated[list[str] | None, typer.Option(help="A public key that is to belong to it.")] = None,
     remove: Annotated[
-        list[str] | None, typer.Option(help="A founder's name, or a public key, that is to leave.")
+        list[str] | None, typer.Option(help="A member that is to leave: its name in the list, or its public key.")
     ] = None,
     approve: Annotated[str, typer.Option(help="A proposed membership to approve, as this command lists it.")] = "",
 ) -> None:
@@ -28,13 +28,14 @@ def members(
     if approve:
         known = [motion["id"] for motion in told["motions"] if motion["id"].startswith(approve)]
         if len(known) != 1:
-            raise InputError(f"--approve {approve}: no one membership in this epoch begins so")
+            found = "more than one proposal" if known else "no proposal"
+            raise InputError(f"--approve {approve}: {found} of this epoch begins with it; the command alone lists them")
         done = list(request(settings.control_path, 60.0, op="approve", motion=known[0]))
     elif add or remove:
-        founders = settings.mesh.founders
-        leaving = {public_key(founders.get(name, name)).hex() for name in remove or ()}
+        keys = {member["name"]: member["key"] for member in told["members"]}
+        leaving = {keys.get(who, who) for who in remove or ()}
         if leaving - now:
-            raise InputError("--remove: not a member: " + ", ".join(sorted(leaving - now)))
+            raise InputError("--remove: neither a member's name nor its key: " + ", ".join(sorted(leaving - now)))
         proposed = (now | {public_key(key).hex() for key in add or ()}) - leaving
         if not proposed:
             raise InputError("--remove: nobody would be left")

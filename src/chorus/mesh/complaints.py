@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 
 from chorus.errors import ChorusError
@@ -14,13 +15,14 @@ _EVERY = 1.0  # seconds between two looks
 
 
 async def complain(runtime: Runtime, config: Config) -> None:
-    """Tell what is wrong, once, and when it is over."""
+    """Tell what is wrong, each thing once, and when it is over."""
 
     def say(words: str) -> None:
         print(f"{config.node.name}: {words}", file=sys.stderr, flush=True)
 
     where = f"{config.place('mesh', 'log')}: mesh.log"
-    alarm = trouble = ""
+    alarm = ""
+    told: set[str] = set()  # of this trouble, without addresses and numbers
     with runtime.watching() as feed:
         try:
             for words in await runtime.log.look():
@@ -34,7 +36,10 @@ async def complain(runtime: Runtime, config: Config) -> None:
                     alarm = event.text
                     say(alarm)
             found = runtime.node.tail.trouble or runtime.node.tail.unread
-            if bool(found) != bool(trouble):
-                told = f"{found}; what is said waits on this node's disk" if found else "the log answers again"
-                say(f"{where}: {told}")
-            trouble = found
+            kind = re.sub(r"\S*\d\S*", "", found)
+            if found and kind not in told:
+                say(f"{where}: {found}; what is said waits on this node's disk")
+                told.add(kind)
+            elif told and not found:
+                say(f"{where}: the log answers again")
+                told.clear()

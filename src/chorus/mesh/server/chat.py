@@ -80,7 +80,7 @@ def read_request(body: bytes) -> ChatRequest:
         raise HttpError(
             400,
             f"the messages make a question of {len(request.question)} characters; 1 to {MAX_TEXT} are taken",
-            "context_length_exceeded",
+            "context_length_exceeded" if request.question else "invalid_request",
             "messages",
         )
     if request.stream_options is not None and not request.stream:
@@ -108,7 +108,7 @@ def _refusal(words: str) -> HttpError:
         param = f"{place}.{missing.group(1)}" if place else missing.group(1)
         return HttpError(400, f"{param}: missing", "invalid_request", param)
     what = what.replace("Invalid enum value", "Not supported:")
-    message = f"{place}: {what[0].lower()}{what[1:]}" if place else what
+    message = f"{place or 'the body'}: {what[0].lower()}{what[1:]}"
     return HttpError(400, message, "invalid_request", place or None)
 
 
