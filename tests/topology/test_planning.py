@@ -1,5 +1,6 @@
 """The plan against the dense definition: every pair in exactly one part, full tiles full, and nothing left out."""
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -103,6 +104,8 @@ def test_split_on_request():
         ct.plan(ct.random(3), 4096, split="diagonals")
     with pytest.raises(InputError, match="split must be"):
         ct.plan(ct.full(), 9, split="rows")
+    with pytest.raises(InputError, match="diagonal_cost must be 0 or more"):
+        ct.plan(ct.full(), 9, diagonal_cost=math.nan)
     with pytest.raises(InputError, match="tile must be at least 1"):
         ct.plan(ct.full(), 9, tile=0)
     with pytest.raises(InputError, match="numbered 0 to 1, got 2 to 2"):

@@ -68,6 +68,7 @@ def test_fields_and_coverage_agree_with_matrix_products(sized, layers):
         ("sliding_window(3).symmetric()", "zones"),
         ("star(hub=17) - global_tokens(1)", "zones"),
         ("per_layer([star(), sliding_window(2), full() & sink_tokens(9)])", "zones"),
+        ("per_layer([causal(), sliding_window(2), full()])", "zones"),  # complete at once, if all were causal
         ("lattice(6, 10)", "all actors"),
         ("logarithmic().symmetric()", "all actors"),
         ("random(2, seed=3) | sliding_window(2)", "all actors"),
@@ -163,7 +164,7 @@ def test_actor_sets():
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="actor must be at most 9, got 10"):
+    with pytest.raises(InputError, match="actor must be one of the n = 10 actors 0 to 9, got 10"):
         ct.receptive_field(ct.full(), 10, 10, 3)
     with pytest.raises(InputError, match="layers must be at least 0, got -1"):
         ct.coverage(ct.full(), 10, -1)

@@ -9,7 +9,7 @@ from chorus.topology.naming import network_name
 from chorus.topology.paths import CONVENTIONS, count_paths
 from chorus.topology.reach import coverage, receptive_field
 from chorus.topology.report import Analysis, Pair
-from chorus.topology.topology import Topology, whole
+from chorus.topology.topology import Topology, member, whole
 
 _LISTED_PAIRS = 1 << 26  # pairs without a closed form that one analysis may list, over all layers
 _MAX_LAYERS = 4096
@@ -50,7 +50,7 @@ def analyze(
     dim, heads = whole("dim", dim, 1, 1 << 24), whole("heads", heads, 1, dim)
     if dim % heads:
         raise InputError(f"heads = {heads} does not divide dim = {dim}: take a divisor")
-    target = actors - 1 if target is None else whole("target", target, 0, actors - 1)
+    target = actors - 1 if target is None else member("target", target, actors)
     distinct = range(min(layers, topology.period or layers))
     relations = [topology.relation(actors, layer) for layer in distinct]
     listed = sum(relation.loose_bound() for relation in relations) <= _LISTED_PAIRS
@@ -72,7 +72,7 @@ def analyze(
 
 
 def _pair(topology: Topology, n: int, layers: int, source: int, target: int) -> Pair:
-    source, target = whole("pair: source", source, 0, n - 1), whole("pair: target", target, 0, n - 1)
+    source, target = member("pair: source", source, n), member("pair: target", target, n)
     fields = receptive_field(topology, target, n, layers)
     paths: dict[str, int] | None = None
     paths_refused, cut, cut_refused = None, None, None

@@ -65,7 +65,7 @@ def _shade(share: float) -> str:
     return _SHADES[4 if share == 1 else 0 if share == 0 else 1 + min(2, int(3 * share))]
 
 
-def _cone(fields: Sequence[ActorSet], n: int, height: int, width: int = 48) -> list[str]:
+def _cone(fields: Sequence[ActorSet], n: int, height: int, width: int = 44) -> list[str]:
     width = min(width, n)
     layers = len(fields) - 1
     rows = range(layers + 1) if layers < height else [round(i * layers / (height - 1)) for i in range(height)]

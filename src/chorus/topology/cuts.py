@@ -29,7 +29,7 @@ from chorus.topology.intervals import Intervals
 from chorus.topology.reach import MAX_LAYERS, ActorSet
 from chorus.topology.relation import Relation
 from chorus.topology.terms import Cliques, Edges, Ints, Strip, Term
-from chorus.topology.topology import Topology, whole
+from chorus.topology.topology import Topology, member, whole
 
 LISTED_LIMIT = 1 << 23  # pairs that are no strips, written down for the search: 0.3 GB
 _FEW_STRIDES = 4  # a distance of so many strides, to begin with, before a long one is cut short
@@ -71,7 +71,7 @@ def separation(topology: Topology, n: int, layers: int, reader: int, read: int) 
     20
 
     """
-    reader, read = whole("reader", reader, 0, n - 1), whole("read", read, 0, n - 1)
+    reader, read = member("reader", reader, n), member("read", read, n)
     layers = whole("layers", layers, 1, MAX_LAYERS)
     if reader == read:
         raise InputError(f"actor {reader} is both ends: name two different actors")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from chorus.errors import InputError
 
+MAX_OPERATORS = 100  # nobody writes more
 MAX_BITS = 4096  # 4**layer passes 64 bits at layer 32, and that is fine; 9**9**layer is not
 
 _OPERATORS: dict[str, tuple[int, Callable[[int, int], int]]] = {
@@ -41,8 +42,10 @@ class Expression:
     def __post_init__(self) -> None:
         below = [side.size for side in (self.left, self.right) if isinstance(side, Expression)]
         object.__setattr__(self, "size", 1 + sum(below))
-        if self.size > 100:
-            raise InputError("an expression in layer has more than 100 operators: write it shorter, or use per_layer")
+        if self.size > MAX_OPERATORS:
+            raise InputError(
+                f"an expression in layer has more than {MAX_OPERATORS} operators: write it shorter, or use per_layer"
+            )
 
     def at(self, layer: int) -> int:
         """Return the value at a layer, counted from 0."""
@@ -62,6 +65,9 @@ class Expression:
         if value.bit_length() > MAX_BITS:
             raise InputError(f"{self} has more than {MAX_BITS} bits at layer {layer}: bound it, as in (layer % 8)")
         return value
+
+    def __bool__(self) -> bool:
+        raise TypeError("it asks whether the layer is zero")
 
     def __str__(self) -> str:
         if self.op == "layer":

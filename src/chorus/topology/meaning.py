@@ -114,9 +114,9 @@ def _groups(n: int, layer: int, cover: tuple[tuple[int, ...], ...]) -> list[Term
 def _refuse_aliens(name: str, n: int, actors: np.ndarray[Any, np.dtype[np.int64]]) -> None:
     aliens = np.unique(actors[actors >= n])
     if len(aliens):
+        who = f"actor {aliens[0]:,} is" if len(aliens) == 1 else f"{len(aliens):,} actors, the first {aliens[0]:,}, are"
         raise InputError(
-            f"{name}: actor {aliens[0]:,}{f' and {len(aliens) - 1:,} more' if len(aliens) > 1 else ''} "
-            f"is not one of the n = {n:,} actors 0 to {n - 1:,}: raise n, or number the actors from 0"
+            f"{name}: {who} not among the n = {n:,} actors 0 to {n - 1:,}: raise n, or number the actors from 0"
         )
 
 

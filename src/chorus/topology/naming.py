@@ -57,8 +57,9 @@ def network_name(topology: Topology) -> str:
     if topology.op == "|":
         if "random" in names and names & _LOCAL and names <= _LOCAL | {"random"}:
             return "small world (Newman-Watts: a ring lattice with random shortcuts)"
-        if names == {"rows", "columns"} and len(topology.parts) == 2:
-            return "rook's graph (two-dimensional Hamming graph)"
+        if names in ({"rows", "columns"}, {"rows", "columns", "boxes"}) and len(topology.parts) == len(names):
+            rook = "rook's graph (two-dimensional Hamming graph)"
+            return rook if len(names) == 2 else f"Sudoku graph: {rook}, with blocks of cliques"
         return ", with ".join(dict.fromkeys(network_name(part) for part in topology.parts))
     joint = " within " if topology.op == "&" else " without "
     return joint.join(network_name(part) for part in topology.parts)

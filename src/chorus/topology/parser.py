@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from chorus.errors import InputError
-from chorus.topology.expression import LAYER, Expression
-from chorus.topology.pattern import PARAMETERS, Parameter, Pattern
+from chorus.topology.expression import LAYER, MAX_OPERATORS, Expression
+from chorus.topology.pattern import PARAMETERS, Parameter, Pattern, checked
 from chorus.topology.patterns import per_layer
 from chorus.topology.topology import MAX_LEAVES, Topology, join
 
@@ -71,6 +71,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.nesting = 0
+        self.operators = 0  # of the value being read
         self.token = Token("sign", "", 0)
         self.end = 0
         self.advance()
@@ -110,8 +111,8 @@ class _Parser:
         if not self.accept(sign):
             self.fail(f"expected {what or sign}")
 
-    def fail(self, message: str, where: int | None = None) -> None:
-        """Raise an error that shows the place, with at most 40 characters on either side."""
+    def fail(self, message: str, where: int | None = None, known: str = "") -> None:
+        """Raise an error that shows the place, with at most 40 characters on either side, and what is known there."""
         start = self.token.start if where is None else where
         if where is None:
             found = "the end" if self.token.kind == "end" else repr(self.token.text[:20])
@@ -120,7 +121,7 @@ class _Parser:
         shown = re.sub(r"[^ -~]", "?", self.text[left:right])
         before, after = "..." if left else "", "..." if right < len(self.text) else ""
         caret = " " * (2 + len(before) + start - left) + "^"
-        raise InputError(f"{message} at character {start + 1}\n  {before}{shown}{after}\n{caret}")
+        raise InputError(f"{message} at character {start + 1}{known}\n  {before}{shown}{after}\n{caret}")
 
     def nested(self, rule: Callable[[], T]) -> T:
         self.nesting += 1
@@ -176,9 +177,8 @@ class _Parser:
         if name.kind != "name":
             self.fail("expected a pattern")
         if name.text != "per_layer" and name.text not in PARAMETERS:
-            self.fail(
-                f"no pattern is called {name.text[:40]!r}; there are {', '.join(PARAMETERS)}, per_layer", name.start
-            )
+            known = f"; there are {', '.join(PARAMETERS)} and per_layer"
+            self.fail(f"no pattern is called {name.text[:40]!r}", name.start, known)
         self.advance()
         self.expect("(")
         if name.text == "per_layer":
@@ -196,7 +196,7 @@ class _Parser:
             parameter = self.parameter(name, parameters, len(given))
             if parameter.name in given:
                 self.fail(f"{name} got {parameter.name} twice", start)
-            given[parameter.name] = self.value(parameter)
+            given[parameter.name] = self.value(name, parameter)
             if not self.accept(","):
                 break
         for p in parameters:
@@ -222,7 +222,7 @@ class _Parser:
 
     # Values
 
-    def value(self, p: Parameter) -> Any:
+    def value(self, name: str, p: Parameter) -> Any:
         if p.kind == "flag":
             word = self.advance()
             if word.text not in ("True", "False"):
@@ -230,11 +230,11 @@ class _Parser:
             return word.text == "True"
         if p.kind in ("cover", "edges"):
             return self.listed(lambda: self.listed(self.integer))
-        start = self.token.start
+        start, self.operators = self.token.start, 0
         value = self.sum()
         if isinstance(value, Expression) and p.kind != "size":
             self.fail(f"{p.name} is one whole number for all layers", start)
-        return value
+        return self.built(start, lambda: checked(name, p, value))
 
     def listed(self, item: Callable[[], T]) -> list[T]:
         self.expect("[", "a list [...]")
@@ -261,7 +261,7 @@ class _Parser:
     def arithmetic(self, signs: tuple[str, ...], operand: Callable[[], Expression | int]) -> Expression | int:
         left = operand()
         while self.at(*signs):
-            sign = self.advance()
+            sign = self.operator()
             right = operand()
             left = self.built(sign.start, partial(_fold, sign.text, left, right))
         return left
@@ -270,9 +270,15 @@ class _Parser:
         base = self.atom()
         if not self.at("**"):
             return base
-        start = self.advance().start
+        start = self.operator().start
         exponent = self.nested(self.raised)
         return self.built(start, lambda: _fold("**", base, exponent))
+
+    def operator(self) -> Token:
+        self.operators += 1
+        if self.operators > MAX_OPERATORS:
+            self.fail(f"a value has more than {MAX_OPERATORS} operators", self.token.start)
+        return self.advance()
 
     def atom(self) -> Expression | int:
         if self.accept("("):

@@ -26,7 +26,7 @@ from chorus.topology import intervals as iv
 from chorus.topology.intervals import Intervals
 from chorus.topology.reach import MAX_LAYERS
 from chorus.topology.relation import Relation
-from chorus.topology.topology import MAX_ACTORS, Topology, whole
+from chorus.topology.topology import MAX_ACTORS, Topology, member, whole
 
 Convention = Literal["attention", "displacement", "residual"]
 CONVENTIONS: tuple[Convention, ...] = ("attention", "displacement", "residual")
@@ -59,7 +59,7 @@ def count_paths(
     798
 
     """
-    reader, read = whole("reader", reader, 0, n - 1), whole("read", read, 0, n - 1)
+    reader, read = member("reader", reader, n), member("read", read, n)
     offsets = _offsets_of_every_step(topology, n, layers, convention)
     if offsets is None:
         return path_counts(topology, n, layers, reader, convention)[read]
@@ -79,7 +79,7 @@ def path_counts(
     >>> path_counts(sliding_window(2), n=6, layers=3, reader=5)
     [0, 0, 1, 3, 3, 1]
     """
-    reader = whole("reader", reader, 0, n - 1)
+    reader = member("reader", reader, n)
     offsets = _offsets_of_every_step(topology, n, layers, convention)
     if offsets is not None:
         return _coefficients(offsets, reader + 1, convention == "residual")[::-1] + [0] * (n - 1 - reader)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chorus.errors import InputError
-from chorus.topology.expression import LAYER, Expression
+from chorus.topology.expression import LAYER, Expression, evaluate
 from chorus.topology.topology import MAX_ACTORS, Topology, whole
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["size", "number", "flag", "cover", "edges"]
 _HUGE = 1 << 62
+_TRIED_LAYERS = 64
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,8 @@ class Pattern(Topology):
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        checked = tuple(
-            _checked(self.name, p, value) for p, value in zip(PARAMETERS[self.name], self.values, strict=True)
-        )
-        object.__setattr__(self, "values", checked)
+        values = zip(PARAMETERS[self.name], self.values, strict=True)
+        object.__setattr__(self, "values", tuple(checked(self.name, p, value) for p, value in values))
 
     @property
     def period(self) -> int | None:
@@ -79,7 +78,8 @@ class Pattern(Topology):
         return f"{self.name}({', '.join(written)})"
 
 
-def _checked(name: str, p: Parameter, value: Any) -> Any:
+def checked(name: str, p: Parameter, value: Any) -> Any:
+    """Return an argument of the pattern `name` in canonical form, or raise an error that names it."""
     what = f"{name}: {p.name}"
     if p.kind == "flag":
         if not isinstance(value, bool):
@@ -94,14 +94,27 @@ def _checked(name: str, p: Parameter, value: Any) -> Any:
     return whole(what, value, p.low, _HUGE)
 
 
-def _recorded(what: str, schedule: Callable[[Expression], Any]) -> Any:
+def _recorded(what: str, schedule: Callable[[Any], Any]) -> Any:
+    """Return a schedule as an expression, after trying that both say the same at the first layers."""
     try:
-        return schedule(LAYER)
+        found = schedule(LAYER)
     except TypeError as error:
         raise InputError(
             f"{what}: the schedule is called once with the symbol `layer`, and may use + - * // % ** and whole numbers "
             f"({error}): write it so, or use per_layer([...])"
         ) from error
+    if isinstance(found, (int, Expression)):
+        for layer in range(_TRIED_LAYERS):
+            try:
+                recorded = evaluate(found, layer)
+            except InputError:  # said when that layer is asked for
+                break
+            if schedule(layer) != recorded:
+                raise InputError(
+                    f"{what}: the schedule gives {schedule(layer)} at layer {layer}, but {found} when called with the "
+                    "symbol `layer`: it may not compare the layer; write arithmetic, or use per_layer([...])"
+                )
+    return found
 
 
 def _lists(what: str, kind: str, value: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

@@ -7,6 +7,7 @@ query tile whatever its width, and unions and differences of tile sets are those
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -173,8 +174,8 @@ def plan(
         diagonal_cost: what a pair costs on a diagonal or gathered, in units of a pair inside a tile.
 
     Raises:
-        InputError: "diagonals" was asked for and some pairs lie on none, or the pairs that no band or offset describes
-            are more than 2**25.
+        InputError: `diagonal_cost` is negative, "diagonals" was asked for and some pairs lie on none, or the pairs that
+            no band or offset describes are more than 2**25.
 
     >>> from chorus.topology import logarithmic, sliding_window
     >>> p = plan(sliding_window(256) | logarithmic(), n=4096, tile=128)
@@ -187,6 +188,8 @@ def plan(
     n, tile = whole("n", n, 1, 1 << 31), whole("tile", tile, 1, 1 << 20)
     if split not in ("auto", "tiles", "diagonals"):
         raise InputError(f"split must be auto, tiles or diagonals, got {split!r}")
+    if not 0 <= diagonal_cost < math.inf:
+        raise InputError(f"diagonal_cost must be 0 or more, and finite, got {diagonal_cost}")
     relation = topology.relation(n, layer)
     diagonals = _diagonals(relation, tile, split, diagonal_cost)
     strips = [

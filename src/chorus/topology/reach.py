@@ -23,7 +23,7 @@ from chorus.topology import intervals as iv
 from chorus.topology.intervals import Intervals
 from chorus.topology.relation import Relation
 from chorus.topology.terms import Ints, Strip
-from chorus.topology.topology import MAX_ACTORS, Topology, whole
+from chorus.topology.topology import MAX_ACTORS, Topology, member, whole
 from chorus.topology.zones import Zones, compose, missing, zones_of
 
 ALL_ACTORS_LIMIT = 8192
@@ -60,7 +60,7 @@ class ActorSet:
     def __repr__(self) -> str:
         pieces = [f"{a}" if b == a + 1 else f"{a}-{b - 1}" for a, b in self.intervals[:8].tolist()]
         more = len(self.intervals) - len(pieces)
-        return "{" + ", ".join(pieces) + (f", and {more:,} more ranges" if more > 0 else "") + "}"
+        return "{" + ", ".join(pieces) + (f", and {more:,} more range{'s' * (more > 1)}" if more else "") + "}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def receptive_field(topology: Topology, actor: int, n: int, layers: int) -> list
     [{12}, {4, 8, 10-12}, {0, 2-4, 6-12}]
 
     """
-    actor, layers = whole("actor", actor, 0, n - 1), whole("layers", layers, 0, MAX_LAYERS)
+    actor, layers = member("actor", actor, n), whole("layers", layers, 0, MAX_LAYERS)
     bits, fields, changed = 1 << actor, [ActorSet(1 << actor)], layers
     fresh = bits
     for layer in reversed(range(layers)):
@@ -198,6 +198,8 @@ class _Progress:
 
 
 def _by_offsets(topology: Topology, n: int, layers: int, causal: bool) -> Coverage | None:
+    if not causal:
+        return None
     progress = _Progress(topology, n * (n + 1) // 2, "offsets")
     distances, sinks = 1, 0
     everywhere = (1 << n) - 1
@@ -228,10 +230,12 @@ def _shifted(relation: Relation, distances: int, n: int) -> int:
 
 
 def _by_ring(topology: Topology, n: int, layers: int, causal: bool) -> Coverage | None:
+    if causal:
+        return None
     progress = _Progress(topology, n * n, "ring")
     around, everyone = 1, (1 << n) - 1
     for layer in range(layers + 1):
-        if causal or progress.add(n * around.bit_count()) or layer == layers:
+        if progress.add(n * around.bit_count()) or layer == layers:
             break
         relation = topology.relation(n, layer)
         ahead = iv.union(iv.clip(strip.offsets, 0, n) for strip in relation.strips)
@@ -242,7 +246,7 @@ def _by_ring(topology: Topology, n: int, layers: int, causal: bool) -> Coverage 
         twice = iv.interval(0, 2 * n)
         turned = around | Strip(2 * n, iv.negate(ahead), twice, twice).image(around)
         around = (turned & everyone) | (turned >> n)
-    return None if causal else progress.coverage()
+    return progress.coverage()
 
 
 def _by_zones(topology: Topology, n: int, layers: int, causal: bool) -> Coverage | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -91,11 +91,13 @@ def render(a: Analysis) -> str:
     """Lay out one analysis."""
     lines = [a.spec if len(a.spec) <= 500 else a.spec[:497] + "...", f"  {a.network}"]
     kind = "causal" if a.causal else "both directions"
-    lines.append(f"  {kind}; {a.actors:,} actors, {a.layers:,} layers, dim {a.dim:,}, {a.heads} heads")
+    sizes = [_counted(a.actors, "actor"), _counted(a.layers, "layer"), f"dim {a.dim:,}", _counted(a.heads, "head")]
+    lines.append(f"  {kind}; {', '.join(sizes)}")
     lines += ["", "reach", *_reach(a), "", f"cost of {_which(a)}", *_cost(a)]
     if a.pair:
         lines += ["", f"from actor {a.pair.source:,} to actor {a.pair.target:,}", *_pair(a.pair, a.layers)]
-    return "\n".join(line.rstrip() for line in lines)
+    wide = [textwrap.fill(line, 80, subsequent_indent=" " * 20, break_on_hyphens=False) for line in lines[1:]]
+    return "\n".join([lines[0], *wide])
 
 
 def compare(analyses: Sequence[Analysis]) -> str:
@@ -113,7 +115,8 @@ def compare(analyses: Sequence[Analysis]) -> str:
         rows.append([name, _covered(a), f"{len(a.fields[-1]):,}", *figures, disjoint])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    head = f"{first.actors:,} actors, {first.layers:,} layers, dim {first.dim:,}; field: of actor {first.target:,}"
+    head = f"{_counted(first.actors, 'actor')}, {_counted(first.layers, 'layer')}, dim {first.dim:,}"
+    head += f"; field: of actor {first.target:,}"
     if first.pair:
         head += f"; disjoint: paths from actor {first.pair.source:,} to actor {first.pair.target:,}"
     return "\n".join([head, "-: not causal, or too much work to compute; look at one topology alone", "", *lines])
@@ -125,7 +128,7 @@ def number(value: int | None) -> str:
         return "not computed"
     if abs(value) < 10**15:
         return f"{value:,}"
-    exponent = math.floor(math.log10(value)) if value.bit_length() < 1000 else int((value.bit_length() - 1) * 0.30103)
+    exponent = int((value.bit_length() - 1) * 0.30102999)  # log10(2), rounded down: never above the true one
     exponent += len(str(value // 10**exponent)) - 1
     leading = value // 10 ** (exponent - 3)
     return f"{leading // 1000}.{leading % 1000:03d}e{exponent} ({value.bit_length():,} bits)"
@@ -145,6 +148,16 @@ def scaled(value: int | None) -> str:
     return str(value)
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _share(part: int, whole: int) -> str:
+    """Write a part in per cent; only the whole is 100 %."""
+    text = f"{100 * part / whole:.4g}"
+    return f"{'over 99.99' if text == '100' and part < whole else text} %"
+
+
 def _plain_set(actors: ActorSet) -> dict[str, Any]:
     shown = actors.intervals[:1000]
     return {"size": len(actors), "intervals": shown.tolist(), "cut_short": len(shown) < len(actors.intervals)}
@@ -153,20 +166,20 @@ def _plain_set(actors: ActorSet) -> dict[str, Any]:
 def _covered(a: Analysis) -> str:
     c = a.coverage
     if c.layers is not None:
-        return f"{c.layers:,} layer{'s' * (c.layers != 1)}" + (" (sampled)" if c.share else "")
+        return _counted(c.layers, "layer") + (" (sampled)" if c.share else "")
     return "never" if c.never else f"not in {a.layers:,}" + (" (sampled)" if c.share else "")
 
 
 def _reach(a: Analysis) -> list[str]:
     c, field = a.coverage, a.fields[-1]
     if c.layers is not None:
-        text = f"every actor is reached by all it may be after {c.layers:,} layer{'s' * (c.layers != 1)}"
+        text = f"every actor is reached by all it may be after {_counted(c.layers, 'layer')}"
     elif c.never:
         text = "never complete, however many layers"
     else:
-        text = f"not complete within {a.layers:,} layers"
+        text = f"not complete within {_counted(a.layers, 'layer')}"
     if c.reached:
-        pairs = f"{c.reached[-1]:,} of {c.allowed:,} pairs ({100 * c.reached[-1] / c.allowed:.4g} %), exact"
+        pairs = f"{c.reached[-1]:,} of {c.allowed:,} pairs ({_share(c.reached[-1], c.allowed)}), exact"
     else:
         assert c.share is not None
         share, low, high = c.share
@@ -229,7 +242,7 @@ def _cost(a: Analysis) -> list[str]:
 
 
 def _pair(p: Pair, layers: int) -> list[str]:
-    hops = f"after {p.hops:,} layer{'s' * (p.hops != 1)}" if p.hops is not None else f"not within {layers:,} layers"
+    hops = f"not within {_counted(layers, 'layer')}" if p.hops is None else f"after {_counted(p.hops, 'layer')}"
     lines = [f"  arrives           {hops}"]
     if p.paths:
         lines.append(f"  paths             {number(p.paths['attention'])}")

@@ -94,8 +94,7 @@ class Topology(ABC):
 
     def neighbors(self, actor: int, layer: int, n: int) -> NDArray[np.int64]:
         """Return what one actor reads at one layer: int64, ascending."""
-        actor = whole("actor", actor, 0, n - 1)
-        return self.relation(n, layer).row(actor)
+        return self.relation(n, layer).row(member("actor", actor, n))
 
     def to_csr(self, n: int, layer: int = 0) -> tuple[Int64[np.ndarray, "n_plus_1"], Int64[np.ndarray, "edges"]]:
         """Every pair as compressed rows: `indices[indptr[t]:indptr[t + 1]]` is what t reads, ascending.
@@ -210,6 +209,15 @@ def whole(what: str, value: object, low: int, high: int) -> int:
         bound = f"at least {low:,}" if number < low else f"at most {high:,}"
         raise InputError(f"{what} must be {bound}, got {number:,}")
     return number
+
+
+def member(what: str, value: object, n: int) -> int:
+    """Return the value as one of the actors 0 to n - 1, or an error that names it."""
+    n = whole("n", n, 1, MAX_ACTORS)
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < n:
+        shown = f"{int(value):,}" if isinstance(value, Integral) else repr(value)
+        raise InputError(f"{what} must be one of the n = {n:,} actors 0 to {n - 1:,}, got {shown}")
+    return int(value)
 
 
 @lru_cache(maxsize=64)
