@@ -128,6 +128,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_atomically(target / "below" / "a file", b"x")
 
 
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
+    target = tmp_path / "model.safetensors"
+    old, fresh, other = (
+        tmp_path / name for name in (".model.safetensors.abcd1234", f".{target.name}.wxyz5678", ".else")
+    )
+    for file in (old, fresh, other):
+        file.write_bytes(b"half")
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    write_atomically(target, b"new")
+    assert {file.name for file in tmp_path.iterdir()} == {target.name, fresh.name, other.name}
+
+
 LIMITED = """
 import resource, sys, torch
 from pathlib import Path

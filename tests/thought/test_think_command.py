@@ -102,7 +102,7 @@ def test_a_bad_line_is_named_and_the_others_are_answered(think, tmp_path, bad, m
     assert out.split("\n") == [ANSWERS[0], "", ANSWERS[1], ""]
     assert f"{file}, line 2: " in err
     assert message in err
-    assert "warning: 1 lines could not be answered" in err
+    assert "warning: 1 line could not be answered" in err
     code, out, _ = think(file, "--json")
     values = [json.loads(line) for line in out.splitlines()]
     assert [value.get("answer") for value in values] == [ANSWERS[0], None, ANSWERS[1]]
@@ -223,6 +223,21 @@ def test_watching_prints_boards_on_stderr_and_answers_on_stdout(think):
     code, out, err = think("--watch", "-k", 2, stdin=lines(QUESTIONS[0]))
     assert (code, out.splitlines()) == (0, [ANSWERS[0]])
     assert "thought 0" in err
+
+
+def test_a_terminal_shows_the_boards_and_the_answers_still_go_to_a_file(trained_folder):
+    """Standard error is a terminal, as for a person who watches; standard output is not."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "chorus", "think", "--model", str(trained_folder), "-t", "8", "--watch", "-k", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1]), "TERM": "xterm"}
+    done = subprocess.run(
+        command, input=lines(QUESTIONS[0]), stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=200
+    )
+    os.close(theirs)
+    assert done.returncode == 0
+    assert len(done.stdout.split()) == 1
+    assert b"thought 0" in os.read(ours, 1 << 16)
+    os.close(ours)
 
 
 def test_many_lines_need_no_more_memory_than_a_few():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,7 @@ from chorus.cli.options import Device, Seed, Steps, Thoughts, check_writable, th
 from chorus.errors import ChorusError, InputError
 
 if TYPE_CHECKING:
-    from chorus.thought import Answer, ThinkConfig, Thinker
+    from chorus.thought import Answer, ThinkConfig, Thinker, Trace
     from chorus.thought.tasks import Record
 
 
@@ -58,9 +57,10 @@ def think(
     job = _Job(thinker, config, name, as_json)
     one_by_one = watch or trace is not None
     try:
-        with _tracing(job, watch, trace) if one_by_one else nullcontext():
-            for batch in _batches(read_problems(file), 1 if one_by_one else max(1, ROWS // config.thoughts)):
-                job.handle(batch)
+        if one_by_one:
+            job.answer_one = _OneByOne(job, watch, trace).answer
+        for batch in _batches(read_problems(file), 1 if one_by_one else max(1, ROWS // config.thoughts)):
+            job.handle(batch)
     finally:
         job.report()
     if job.unreadable:
@@ -91,7 +91,7 @@ class _Job:
     def __init__(self, thinker: Thinker, config: ThinkConfig, name: str, as_json: bool) -> None:
         self.thinker, self.config, self.name, self.as_json = thinker, config, name, as_json
         self.answered = self.wrong = self.ambiguous = self.unreadable = 0
-        self.answer_one: Any = None
+        self.answer_one: Callable[[str], Answer] | None = None
 
     def handle(self, batch: list[Record]) -> None:
         defects = [self._defect(record) for record in batch]
@@ -158,47 +158,40 @@ class _Job:
                 err=True,
             )
         if self.unreadable:
-            typer.echo(f"warning: {self.unreadable} lines could not be answered", err=True)
+            lines = "1 line" if self.unreadable == 1 else f"{self.unreadable} lines"
+            typer.echo(f"warning: {lines} could not be answered", err=True)
 
 
-class _tracing:  # noqa: N801  (reads as a verb in `with`)
-    """While it is entered, a job records or shows every run."""
+class _OneByOne:
+    """Thinks about one problem at a time and records or shows the run."""
 
     def __init__(self, job: _Job, watch: bool, path: Path | None) -> None:
         self.job, self.watch, self.path = job, watch, path
         self.first = True
+        if path is not None and path.suffix in (".json", ".jsonl"):
+            _write(path, "", "w")
 
-    def __enter__(self) -> None:
+    def answer(self, question: str) -> Answer:
+        if self.watch:
+            answer, trace = self._watched(question)
+        else:
+            answer, trace = self.job.thinker.trace(question, self.job.config)
+        self._keep(trace)
+        return answer
+
+    def _watched(self, question: str) -> tuple[Answer, Trace]:
+        """Show one run, and let go of the terminal before the answer is printed, which goes to standard output."""
         from rich.console import Console
         from rich.live import Live
 
-        from chorus.thought.trace import Trace
-
-        if self.path is not None and self.path.suffix in (".json", ".jsonl"):
-            _write(self.path, "", "w")
-        self.live = Live(console=Console(stderr=True), refresh_per_second=12) if self.watch else None
-
-        def answer_one(question: str) -> Answer:
-            answer, trace = self.job.thinker.trace(question, self.job.config, self._show if self.live else None)
-            self._keep(trace)
-            return answer
-
-        self.trace_type = Trace
-        self.job.answer_one = answer_one
-        if self.live:
-            self.live.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
-
-    def _show(self, trace: Any) -> None:
         from chorus.thought.drawing import live_view
 
-        assert self.live is not None
-        self.live.update(live_view(trace), refresh=True)
+        with Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False) as live:
+            return self.job.thinker.trace(
+                question, self.job.config, lambda trace: live.update(live_view(trace), refresh=True)
+            )
 
-    def _keep(self, trace: Any) -> None:
+    def _keep(self, trace: Trace) -> None:
         from chorus.thought.drawing import draw_trace
 
         if self.path is None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from chorus.thought.tasks import TASK_NAMES, Task, task_from_dict
 
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.safetensors"
 FORMAT = "chorus-mind-1"
+_WRITING_SECONDS = 60  # no file of a mind takes longer to write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +198,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -208,3 +212,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise ChorusError(f"{path}: cannot be written ({error.strerror or error}); the file is as it was") from None
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote this file; what is being written now is younger."""
+    for left_over in path.parent.glob(f".{path.name}.{'?' * 8}"):
+        with suppress(FileNotFoundError):  # another process clears as well
+            if left_over.stat().st_mtime < time.time() - _WRITING_SECONDS:
+                left_over.unlink()

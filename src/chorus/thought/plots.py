@@ -25,7 +25,7 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("pictures need matplotlib: pip install 'the-chorus[plot]'") from None
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axis = figure.subplots()
     for number, (curve, rows) in enumerate(series.items()):
         compute = [score.flops / 1e9 for _, score in rows]
@@ -46,7 +46,7 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
         formatted("{x:g}")
     axis.margins(x=0.1)
     axis.grid(alpha=0.3, which="both")
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside upper center", ncols=2)  # beside the axes, where no curve can pass
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

@@ -214,10 +214,11 @@ def whole(what: str, value: object, low: int, high: int) -> int:
 def member(what: str, value: object, n: int) -> int:
     """Return the value as one of the actors 0 to n - 1, or an error that names it."""
     n = whole("n", n, 1, MAX_ACTORS)
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < n:
-        shown = f"{int(value):,}" if isinstance(value, Integral) else repr(value)
+    actor = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if actor is None or not 0 <= actor < n:
+        shown = repr(value) if actor is None else f"{actor:,}"
         raise InputError(f"{what} must be one of the n = {n:,} actors 0 to {n - 1:,}, got {shown}")
-    return int(value)
+    return actor
 
 
 @lru_cache(maxsize=64)
