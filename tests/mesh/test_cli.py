@@ -98,6 +98,42 @@ def test_what_has_no_answer_is_a_failure(mesh: Path) -> None:
     assert re.search(r"^(ana|ben|cem) passes: ValueError: a Sudoku is 81 digits", result.stderr, re.MULTILINE)
 
 
+@pytest.mark.parametrize("question", ["", "x" * 16_385])
+def test_what_is_no_question_is_an_input_error(mesh: Path, question: str) -> None:
+    result = cli("ask", question, "-c", mesh / "ana.toml", code=2)
+    assert f"a question has 1 to 16,384 characters, and this has {len(question):,};" in result.stderr
+
+
+def test_who_asks_a_minority_is_told_what_it_waits_for(tmp_path: Path) -> None:
+    path = cli("init", tmp_path / "x", "--nodes", 3).stdout.split()[0]
+    command = [sys.executable, "-m", "chorus", "mesh"]
+    with subprocess.Popen([*command, "node", "--config", path], stdout=subprocess.PIPE, env=ENVIRONMENT) as node:
+        assert node.stdout is not None
+        node.stdout.readline()
+        asking = [*command, "ask", PUZZLE, "--config", path]
+        with subprocess.Popen(asking, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as asker:
+            assert asker.stderr is not None
+            told = next(line for line in asker.stderr if not line.startswith("ana: "))
+            asker.send_signal(signal.SIGINT)
+            assert asker.wait(60) == 130
+        node.terminate()
+    assert told == "waiting: 1 of 3 members can be heard, 2 are a majority; Ctrl-C withdraws the question\n"
+
+
+def test_a_demonstration_without_an_endpoint_or_an_answer_says_so(tmp_path: Path) -> None:
+    assert "the demonstration has no endpoint" in cli("demo", "--member", "chat", code=2).stderr
+    (tmp_path / "q.txt").write_text("what?\n")
+    told = cli("demo", "--nodes", 1, "--kill", 0, "--seconds", 3, "--puzzles", tmp_path / "q.txt", code=1)
+    assert "no question was answered" in told.stderr
+    assert re.search(r"rounds undecided\n", told.stdout)  # the board ends its line
+
+
+def test_a_path_with_a_nul_is_told(mesh: Path, tmp_path: Path) -> None:
+    text = (mesh / "ana.toml").read_text().replace('"ana.journal"', '"ana\\u0000.journal"')
+    (tmp_path / "x.toml").write_text(text)
+    assert "is not a path: it holds a NUL" in cli("status", "-c", tmp_path / "x.toml", code=2).stderr
+
+
 def test_solve_reads_every_kind_of_file(mesh: Path, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text(f"source,question,answer\na,{PUZZLE},{SOLVED}\nb,{PUZZLE},{'1' * 81}\n")
     result = cli("solve", tmp_path / "q.csv", "-c", mesh / "cem.toml")
@@ -284,6 +320,7 @@ def test_the_demonstration_keeps_its_promises() -> None:
     result = cli("demo", "--nodes", 3, "--kill", 1, "--seconds", 8)
     assert "cem is killed (SIGKILL)" in result.stdout
     assert "cem is started again" in result.stdout
+    assert re.search(r"cem is back, at entry \d+", result.stdout)
     assert "every node ended at the same head" in result.stdout
     assert "the log holds all that any of the 3 journals remembers" in result.stdout
 

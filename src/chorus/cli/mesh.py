@@ -138,6 +138,12 @@ def ask(
         elif event["event"] == "said":
             for line in telling.take(event["who"], event["text"], time.monotonic()):
                 typer.echo(line, err=True)
+        elif event["event"] == "waiting" and event["heard"] < event["quorum"]:
+            typer.echo(
+                f"waiting: {event['heard']} of {event['members']} members can be heard, "
+                f"{event['quorum']} are a majority; Ctrl-C withdraws the question",
+                err=True,
+            )
         elif event["event"] == "alarm":
             typer.echo(event["text"], err=True)
         elif "reason" in event:
@@ -299,6 +305,13 @@ def demo(
     if (killed + cut) * 2 >= nodes and killed + cut:
         given = " and ".join(f"--{name} {number}" for name, number in (("kill", killed), ("cut", cut)) if number)
         raise InputError(f"{given} of {nodes} nodes leaves no majority: nothing would be committed meanwhile")
+    if member == "chat":
+        raise InputError(
+            "--member chat: the demonstration has no endpoint; found a mesh with `chorus mesh init DIRECTORY`"
+        )
     lines = member_lines(member, pace=0.03 if cut else 0.01)
-    if not Demonstration(nodes, killed, cut, seconds, questions_for(puzzles), lines).run(Console()):
+    demonstration = Demonstration(nodes, killed, cut, seconds, questions_for(puzzles), lines)
+    if not demonstration.run(Console()):
         raise ChorusError("the demonstration did not keep what the mesh promises")
+    if not demonstration.outcomes["accepted"]:
+        raise ChorusError("no question was answered; `chorus mesh log show` says why, with a configuration from there")

@@ -6,6 +6,7 @@ speak is ever read from the log. A wrong key or value is reported with the file 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ class Config:
         return Genesis.of([bytes.fromhex(key) for key in self.mesh.founders.values()], bytes.fromhex(self.mesh.nonce))
 
     def at(self, path: str) -> Path:
-        """Return a path of this file, relative to the file itself."""
+        """Return a path of this file, relative to the file itself; raises `InputError` for what is none."""
+        if "\0" in path:
+            raise InputError(f"{self.path}: {path!r} is not a path: it holds a NUL")
         return self.path.parent / Path(path).expanduser()
 
     def place(self, table: str, key: str) -> str:
@@ -180,8 +183,11 @@ class Config:
         return key
 
     def names(self) -> dict[bytes, str]:
-        """Return the founders' names by public key, for people to read."""
-        return {bytes.fromhex(key): name for name, key in self.mesh.founders.items()}
+        """Return the founders' names, and this node's, by public key, for people to read."""
+        own: dict[bytes, str] = {}
+        with contextlib.suppress(InputError):  # who only reads the log needs no key
+            own[self.key().public] = self.node.name
+        return own | {bytes.fromhex(key): name for name, key in self.mesh.founders.items()}
 
     def readers(self) -> Readers:
         """Return who reads whose proposals, from the topology."""
@@ -200,7 +206,9 @@ def load(path: Path) -> Config:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the configuration ({error.strerror})") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot read the configuration ({error})") from error
     try:
         data = tomllib.loads(text)

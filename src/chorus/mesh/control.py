@@ -17,12 +17,15 @@ from typing import Any
 import msgspec
 
 from chorus.errors import ChorusError, InputError
+from chorus.mesh.core import Node
 from chorus.mesh.effects import Alarm, Closed, Committed, Said
 from chorus.mesh.entries import MAX_TEXT, Pass
+from chorus.mesh.rhythm import EXPIRY
 from chorus.mesh.rounds import Round
 from chorus.mesh.runtime import Event, Runtime
 
 _MOST = 1 << 20  # bytes of a request
+_QUIET = 5.0  # seconds of silence after which an asker is told who can be heard
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,8 +91,9 @@ class ControlServer:
                 writer.write(msgspec.json.encode(reply) + b"\n")
                 await writer.drain()
         except (ChorusError, ValueError) as error:
+            told = {"event": "error", "text": str(error), "input": isinstance(error, ValueError)}
             with contextlib.suppress(OSError):
-                writer.write(msgspec.json.encode({"event": "error", "text": str(error)}) + b"\n")
+                writer.write(msgspec.json.encode(told) + b"\n")
         except OSError:  # the client has gone
             pass
 
@@ -99,13 +103,18 @@ class ControlServer:
         elif request.op == "ask":
             if not 0 < len(request.question) <= MAX_TEXT or request.budget < 1 or not 0 < request.patience <= 86400:
                 raise InputError(
-                    f"a question has 1 to {MAX_TEXT} characters, a budget at least 1 token, patience ends after a day"
+                    f"a question has 1 to {MAX_TEXT:,} characters, and this has {len(request.question):,}; "
+                    "a budget is at least 1 token, patience ends after a day"
                 )
             with self._runtime.watching() as feed:
                 round_ = self._runtime.ask(request.question, request.budget, request.patience)
                 asked.add(round_)
                 yield {"event": "asked", "round": round_.hex()}
-                async for event in feed:
+                while True:
+                    event = await feed.next(_QUIET)
+                    if event is None:
+                        yield {"event": "waiting", "round": round_.hex(), **reach(self._runtime.node)}
+                        continue
                     told = self.describe(event)
                     if isinstance(event, Committed) and event.id == round_ and event.note:
                         asked.discard(round_)
@@ -181,6 +190,14 @@ class ControlServer:
         return {"event": "alarm", "text": event.text}
 
 
+def reach(node: Node) -> dict[str, int]:
+    """Tell how many members were heard lately, this node among them, of how many, and how many are a majority."""
+    lately = time.monotonic() - EXPIRY * node.limits.heartbeat
+    members = node.fold.members
+    heard = sum(member == node.me or (member in node.peers and node.peers[member].heard > lately) for member in members)
+    return {"heard": heard, "members": len(members), "quorum": node.fold.quorum}
+
+
 def describe_round(round_: Round, names: dict[bytes, str]) -> dict[str, Any]:
     """Tell what became of a round."""
     chosen = round_.chosen()
@@ -249,7 +266,7 @@ def status(runtime: Runtime, name: str, names: dict[bytes, str]) -> dict[str, An
 
 
 def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator[dict[str, Any]]:
-    """Send a request to a running node and yield its replies.
+    """Send a request to a running node and yield its replies, the last of them within `timeout` seconds.
 
     Raises `InputError` for what is not text, `ChorusError` when no node runs there or it reports an error.
     """
@@ -258,6 +275,7 @@ def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator
     except UnicodeEncodeError as error:
         raise InputError(f"{error.object!r} is not text: its bytes are not UTF-8") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        ends = time.monotonic() + (timeout or 0.0)
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
@@ -269,11 +287,14 @@ def request(path: Path, timeout: float | None = 10.0, **fields: Any) -> Iterator
                 for line in lines:
                     reply: dict[str, Any] = msgspec.json.decode(line)
                     if reply.get("event") == "error":
-                        raise ChorusError(reply["text"])
+                        raise (InputError if reply["input"] else ChorusError)(reply["text"])
                     yield reply
+                    if timeout is not None:
+                        connection.settimeout(max(0.001, ends - time.monotonic()))
         except TimeoutError as error:
             raise ChorusError(
-                f"{path}: nothing came for {timeout:.0f} s; nothing is committed without a majority, see `mesh status`"
+                f"{path}: no answer within {timeout:.0f} s; nothing is committed without a majority, see "
+                "`chorus mesh status`"
             ) from error
         except ConnectionError as error:
             raise ChorusError(f"{path}: the node stopped answering") from error

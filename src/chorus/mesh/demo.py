@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -131,8 +132,11 @@ class Demonstration:
             looking = [threading.Thread(target=look, args=(seen,), daemon=True) for look, seen in looks]
             for thread in (*looking, *asking):
                 thread.start()
-            with Live(get_renderable=self._view, console=console, refresh_per_second=8) as live:
+            # Lines and board are drawn by this thread alone: one that refreshed beside it would draw over its lines.
+            with Live(get_renderable=self._view, console=console, auto_refresh=False) as live:
                 self._play(live)
+            if not console.is_terminal:  # rich does not end the board's last line there
+                console.print()
             for thread in asking:
                 thread.join(self.patience)
             for line in self.log:  # what was answered since
@@ -153,6 +157,7 @@ class Demonstration:
                 acts.popleft()[1]()
             while self.log:  # above the live tables, so that what happened stays readable
                 live.console.print(f"{elapsed:6.1f} s  {self.log.pop(0)}", markup=False)
+            live.refresh()
             time.sleep(0.1)
         self._stop_asking.set()
 
@@ -200,8 +205,11 @@ class Demonstration:
 
     def _watch(self, seen: Seen) -> None:
         """Keep a node's status up to date; a node that is slow to answer holds up nothing else."""
+        kills = 0
         while not self._over.wait(0.1):
-            self._look(seen)
+            if self._look(seen) and seen.kills > kills:
+                kills = seen.kills
+                self._tell(f"{seen.config.node.name} is back, at entry {seen.status['committed']['size']}")
 
     def _follow(self, seen: Seen) -> None:
         """Keep up with what a node's own member writes, as long as there is such a node."""
@@ -294,31 +302,30 @@ class Demonstration:
         return Group(*sides, self._rounds(), Text(self._outcomes()))
 
     def _table(self, nodes: list[Seen], title: str) -> Table:
-        table = Table(title=title, title_justify="left")
-        for column in ("node", "state", "committed head", "waiting", "hears", "in step"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("writing, tentative", no_wrap=True, min_width=_SHOWN)  # else the board would dance
+        table = _board(title, "node", "state", "committed", "waits", "hears", "in step")
+        table.columns[1].min_width = len("starts")  # else the board would dance
+        table.add_column("writing, tentative", no_wrap=True, min_width=_SHOWN)
         for seen in nodes:
             status = seen.status
             if not status:
-                table.add_row(seen.config.node.name, Text("down", style="red"), "", "", "", "", "")
+                starting = seen.number in self.mesh.nodes
+                state = Text("starts", style="yellow") if starting else Text("down", style="red")
+                table.add_row(seen.config.node.name, state, "", "", "", "", "")
                 continue
             head = status["committed"]
             table.add_row(
                 seen.config.node.name,
-                Text("up again" if seen.kills else "up", style="green"),
-                f"{head['size']:>5} {head['root'][:8]}",
+                Text("back" if seen.kills else "up", style="green"),
+                f"{head['size']:>5} {head['root'][:6]}",
                 str(status["tentative"]),
-                f"{hears(status)} of {len(self.nodes)}",
+                f"{hears(status)}/{len(self.nodes)}",
                 f"{status['order']:.2f}",
                 Text(printable(seen.writing)),
             )
         return table
 
     def _rounds(self) -> Table:
-        rounds = Table(title="rounds", title_justify="left")
-        for column in ("entry", "outcome", "by", "score", "approve", "answer"):
-            rounds.add_column(column, no_wrap=True)
+        rounds = _board("rounds", "entry", "outcome", "by", "score", "approve", "answer")
         for closed in self.recent:
             rounds.add_row(
                 str(closed["place"]),
@@ -351,7 +358,15 @@ class Demonstration:
         if all(report.ok for report in reports):
             console.print(f"the log holds all that any of the {len(reports)} journals remembers")
         console.print(f"kept in {self.directory}")
-        return agreed and all(report.ok for report in reports) and self.outcomes["accepted"] > 0
+        return agreed and all(report.ok for report in reports)
+
+
+def _board(title: str, *columns: str) -> Table:
+    """Return a table that fits, with its answers, into the 80 columns of a terminal."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
 
 
 def _names(nodes: list[Seen]) -> str:

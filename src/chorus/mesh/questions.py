@@ -23,7 +23,9 @@ def read_questions(path: Path) -> list[Question]:
     """Read a file of questions; raises `InputError` with file and line for what cannot be used."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the questions ({error.strerror})") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot read the questions ({error})") from error
     lines = text.split("\n")  # and at nothing else: JSON may hold other separators of lines
     if path.suffix == ".csv":

@@ -75,6 +75,15 @@ class Feed:
         self._events.clear()
         return events
 
+    async def next(self, within: float) -> Event | None:
+        """Return the next event, or None when there was none for so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self._events:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        return self._events.popleft() if self._events else None
+
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
             while self._events:
