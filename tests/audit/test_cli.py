@@ -152,6 +152,8 @@ def test_compare(chorus: Run, net: Path, sound: Path, tmp_path: Path) -> None:
     assert found["subjects"][0]["scores"][1] is None
     _, out, _ = chorus("audit", "compare", str(net), str(sound), "--format", "markdown")
     assert out.splitlines()[0].endswith("| my net.csv | sound.txt |")
+    code, out, _ = chorus("audit", "compare", "topology:ring(1)", str(net), "--directed")  # of the file alone
+    assert code == 0
 
 
 def test_rules_and_explain(chorus: Run) -> None:
@@ -185,6 +187,10 @@ def test_rules_and_explain(chorus: Run) -> None:
         (["compare", "NET", "NET", "--plot", "x.gif"], ".png or .svg"),
         (["compare", "NET", "missing.csv", "--plot", "/nowhere/x.svg"], "make /nowhere first"),
         (["NET", "--live"], "--live is for mesh"),
+        (["NET", "--actors", "64"], "--actors is for topology"),
+        (["NET", "--layer", "0"], "--layer is for topology"),
+        (["cortex", "--directed"], "--directed/--undirected is for graph files; cortex takes none"),
+        (["thought", "--inputs", "NET"], "--inputs is for transformer and moe"),
         (["cortex", "--live"], "--live is for mesh"),
         (["witness", "NET", "--remove", "nobody", "--from", "hub", "--to", "x"], "no element is called 'nobody'"),
         (["witness", "NET", "--from", "hub"], "go in pairs"),

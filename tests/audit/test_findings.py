@@ -15,6 +15,7 @@ from chorus.audit import (
     Subject,
     Suppression,
     Witness,
+    attack_curve,
     audit,
     decisions,
     find_rule,
@@ -35,17 +36,35 @@ def check_all(subject: Subject, report: Report) -> None:
             assert recheck(subject, finding.witness).holds, finding
 
 
-def test_a_hub_is_found_and_linking_around_it_helps(make: Make) -> None:
-    star = make(6, [(0, leaf) for leaf in range(1, 6)])
+def test_a_hub_is_found_and_a_second_one_helps(make: Make) -> None:
+    spokes = [(0, leaf) for leaf in range(1, 6)]
+    star = make(6, spokes)
     report = audit(star)
     check_all(star, report)
     hub = of(report, "AUD001")[0]
     assert (hub.elements, hub.level) == (("e0",), "error")
     assert hub.value == pytest.approx(20 / 30)
-    assert hub.remedy.after == 0
-    links = [(1, 2), (2, 3), (3, 4), (4, 5)]
-    assert decisions(star.with_links(links).graph).need[0] == 0
+    assert (hub.remedy.text, hub.remedy.after) == ("a second e0 with the same links", 0)
+    two = make(7, spokes + [(6, leaf) for leaf in range(1, 6)])
+    assert decisions(two.graph).need[0] == 0
     assert len(of(report, "AUD002")) == 5
+
+
+def test_a_few_links_around_an_element_are_named(make: Make) -> None:
+    star = make(4, [(0, 1), (0, 2), (0, 3)])
+    remedy = of(audit(star), "AUD001")[0].remedy
+    assert (remedy.text, remedy.after) == ("link e1 – e2, e2 – e3", 0)
+    assert remedy.links == (("e1", "e2"), ("e2", "e3"))
+    assert decisions(star.with_links([(1, 2), (2, 3)]).graph).need[0] == 0
+
+
+def test_a_remedy_names_three_links_and_holds_them_all(make: Make) -> None:
+    star = make(60, [(0, leaf) for leaf in range(1, 60)])
+    (remedy,) = (finding.remedy for finding in of(audit(star), "AUD006"))
+    assert remedy.text.endswith(" and 3 more")
+    assert len(remedy.links) == 6
+    links = [(star.number(a), star.number(b)) for a, b in remedy.links]
+    assert remedy.after == 2 * attack_curve(star.with_links(links).graph, "adaptive").robustness
 
 
 def test_two_halves_have_a_cut_of_two_and_no_single_point(make: Make, two_halves: list[tuple[int, int]]) -> None:
@@ -116,7 +135,7 @@ def test_attack_concentration_idle_and_centre(make: Make) -> None:
     assert of(report, "AUD006")[0].witness.removed == ("e0",)
     load = of(report, "AUD007")[0]
     assert load.value == pytest.approx(60 / 89)
-    assert load.remedy.after == pytest.approx(30.5 / 89)
+    assert load.remedy.after == pytest.approx(30 / 89)  # e0 divided in two
     assert of(report, "AUD012")[0].elements == ("e0",)
     active = np.ones((4, 30))
     active[:, 7] = 0
@@ -134,8 +153,35 @@ def test_function_loss_and_its_repair(make: Make) -> None:
     check_all(subject, report)
     found = of(report, "AUD010")
     assert [(finding.elements, round(finding.value, 9)) for finding in found] == [(("e1",), 0.6)]
+    assert found[0].message == "without e1, output falls from 10 to 4"
     assert found[0].remedy.after == pytest.approx(0.1)
     assert report.conditions[5].parts["function kept, worst element"] == pytest.approx(0.4)
+
+
+def test_a_remedy_that_does_not_help_says_so(make: Make) -> None:
+    def score(gone: frozenset[str]) -> float:
+        return 10.0 - 6 * ("e1" in gone)
+
+    ring = [(0, 1), (1, 2), (2, 3), (3, 0)]
+    function = Function("output", score, ("e1",), lambda name: ("a spare", 3.0))
+    (lost,) = of(audit(make(4, ring, function=function)), "AUD010")
+    assert (lost.remedy.text, lost.remedy.after) == ("tried without success: a spare", 0.7)
+    clique = [(a, b) for a in range(4) for b in range(a)]
+    everyone = make(4, clique, resources=(Resource("air", ("e0", "e1", "e2", "e3")), Resource("key", ("e0",))))
+    air, key = of(audit(everyone), "AUD005")
+    assert air.remedy.text == "give every other user a second, independent air"
+    assert key.remedy.text == "tried without success: give every other user a second, independent key"
+
+
+def test_what_cannot_be_recomputed_is_said_by_the_system_itself(make: Make) -> None:
+    def score(gone: frozenset[str]) -> float:
+        return 1.0 - 0.8 * ("e1" in gone)
+
+    function = Function("output", score, ("e1",), repair_note="buy another")
+    report = audit(make(4, [(a, b) for a in range(4) for b in range(a)], function=function))
+    (low,) = of(report, "AUD106")
+    assert low.remedy == of(report, "AUD010")[0].remedy
+    assert low.remedy.text == "buy another"
 
 
 def test_remedies_of_low_conditions_are_recomputed(make: Make) -> None:

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from chorus.audit import Subject, from_networkx, read_graph
+from chorus.audit import Resource, Subject, from_networkx, read_graph
 from chorus.errors import InputError
 
 
@@ -108,6 +108,10 @@ BAD = [
     ("csv", "source,target\n", "", "no element"),
     ("csv", "a,a\n", ":1:", "only one element"),
     ("csv", "", "", "no element"),
+    ("csv", "a,b\nb,c\0\n", ":2:", "zero byte"),
+    ("csv", "a,b,1\nb,c,1e300\n", ":2:", "larger unit"),
+    ("txt", "# a CSV file under another name\na,b\nb,c\n", ":2:", ".csv"),
+    ("txt", "a, b\nb, c\n", ":1:", ".csv"),
     ("txt", "a b\na b c d\n", ":2:", "4 fields"),
     ("txt", "a b -2\n", ":1:", "negative"),
     ("txt", "a b {oops\n", ":1:", "dictionary"),
@@ -120,6 +124,7 @@ BAD = [
     ("gml", "graph [\n node [ id ] ]\n", ":2:", "no value"),
     ("gml", "graph [\n ?\n]\n", ":2:", "not GML"),
     ("gml", "nothing 1\n", ":1:", "no `graph"),
+    ("gml", "graph [\n" * 100_000, ":65:", "lists within lists"),
     ("graphml", "<graphml>\n<graph>\n<node id='a'>\n</graph></graphml>", ":4:", "not XML"),
     ("graphml", "<graphml><graph>\n<node id='a'/>\n<edge source='a' target='x'/></graph></graphml>", ":3:", "'x'"),
     ("graphml", "<graphml><graph>\n<node/>\n</graph></graphml>", ":2:", "without an id"),
@@ -139,6 +144,7 @@ BAD = [
     ("json", '{"nodes": [1, 2], "edges": [],\n"activity": [[1, 2, 3]]}', ":2:", "3 columns"),
     ("json", '{"nodes": [1, 2], "edges": [],\n"activity": [[1, -2]]}', ":2:", "negative"),
     ("json", '{"nodes": [{"id": 1, "load": {"state": -1}}, 2]}', ":1:", "at least 0"),
+    ("json", '{"nodes": [1, 2], "edges": [], "activity": [[1, 2]],\n"stimuli": 5}', ":2:", "must be a list"),
     ("json", '{"nodes": [1, 2], "activity": ' + "[" * 100_000 + "}", "", "not"),
 ]  # fmt: skip
 
@@ -193,6 +199,11 @@ def test_subjects_check_themselves(make: type[Subject]) -> None:
         make(2, [(0, 1)], sources=(0,), sinks=(0,))
     with pytest.raises(InputError, match="named twice"):
         Subject(name="x", elements=("a", "a"), graph=make(2, []).graph)
+    with pytest.raises(InputError, match="'feed' has no users"):
+        make(2, [(0, 1)], resources=(Resource("feed", ()),))
+    for clash in ((Resource("e0", ("e1",)),), (Resource("feed", ("e0",)), Resource("feed", ("e1",)))):
+        with pytest.raises(InputError, match="shares its name with an element or a resource"):
+            make(2, [(0, 1)], resources=clash)
 
 
 def test_networkx_keeps_parallel_edges_and_weights() -> None:

@@ -26,6 +26,7 @@ NAMES = (
     "redundancy",
     "coordination without a centre",
 )
+FUNCTION_KEPT = "function kept, worst element"
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,8 @@ def _redundancy(subject: Subject, measured: Measured) -> Condition:
         parts["function, nothing removed"], names["function, nothing removed"] = 0.0, None
     elif measured.intact:
         element = min(measured.ablation, key=lambda name: measured.ablation[name])
-        parts["function kept, worst element"] = float(np.clip(measured.ablation[element] / measured.intact, 0, 1))
-        names["function kept, worst element"] = element
+        parts[FUNCTION_KEPT] = float(np.clip(measured.ablation[element] / measured.intact, 0, 1))
+        names[FUNCTION_KEPT] = element
     least = min(parts, key=lambda part: parts[part])
     return Condition(6, parts[least], f"the least is: {least}", parts, worst=names[least])
 

@@ -13,25 +13,43 @@ from chorus.audit.graph import Graph, Ints
 from chorus.audit.subject import Subject
 
 MOST_LINKS = 8
+LINKS_TOLD = 3
 
 
 @dataclass(frozen=True)
 class Remedy:
     """What to change, and what it does to `measure`: the value before and the recomputed value after.
 
-    `after` is None where it could not be recomputed; `text` then says why.
+    `after` is None where it could not be recomputed; `text` then says why. `links` are all links to add, by name; the
+    text names the first ones.
     """
 
     text: str
     measure: str = ""
     before: float | None = None
     after: float | None = None
+    links: tuple[tuple[str, str], ...] = ()
+
+
+def tried(remedy: Remedy, *, rises: bool = False) -> Remedy:
+    """Return a remedy that says so where the recomputed value is no better; `rises` tells that more is better.
+
+    Example:
+        >>> tried(Remedy("add a link", "share cut off", 0.5, 0.5)).text
+        'tried without success: add a link'
+
+    """
+    if remedy.before is None or remedy.after is None:
+        return remedy
+    gain = remedy.after - remedy.before if rises else remedy.before - remedy.after
+    return remedy if gain > 1e-12 else replace(remedy, text=f"tried without success: {remedy.text}")
 
 
 def link_names(subject: Subject, links: list[tuple[int, int]]) -> str:
-    """Return the links in words: `a – b, c – d`."""
+    """Return the links in words: `a – b, c – d`, and how many more there are beyond three."""
     sign = "→" if subject.graph.directed else "–"
-    return ", ".join(f"{subject.elements[a]} {sign} {subject.elements[b]}" for a, b in links)
+    told = ", ".join(f"{subject.elements[a]} {sign} {subject.elements[b]}" for a, b in links[:LINKS_TOLD])
+    return told + (f" and {len(links) - LINKS_TOLD} more" if len(links) > LINKS_TOLD else "")
 
 
 def around(graph: Graph, vertex: int) -> list[tuple[int, int]]:
@@ -106,16 +124,25 @@ def pairing(graph: Graph) -> list[tuple[int, int]]:
     return [(a, b) for a, b in links if a != b and (min(a, b), max(a, b)) not in present]
 
 
+def doubled(graph: Graph, vertex: int) -> Graph:
+    """Return the graph with one more vertex, the last, that has the same links as `vertex`."""
+    at = graph.edges[(graph.edges == vertex).any(axis=1)]
+    copies = np.where(at == vertex, graph.n, at)
+    return Graph(graph.n + 1, np.concatenate([graph.edges, copies]), graph.directed)
+
+
 def linked(
-    subject: Subject, links: list[tuple[int, int]], measure: str, before: float, after: Callable[[Subject], float]
-) -> Remedy:
+    subject: Subject, links: list[tuple[int, int]], measure: str, before: float, after: Callable[[Subject], float],
+    *, rises: bool = False,
+) -> Remedy:  # fmt: skip
     """Return a remedy that adds links, with `after` computed on the subject that has them."""
     if not links:
         return Remedy(
             "no link among the existing elements helps: everything possible is there; add an element", measure
         )
-    shown = link_names(subject, links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
-    return Remedy(f"link {shown}", measure, before, after(subject.with_links(links)))
+    names = tuple((subject.elements[a], subject.elements[b]) for a, b in links)
+    told = f"link {link_names(subject, links)}"
+    return tried(Remedy(told, measure, before, after(subject.with_links(links)), names), rises=rises)
 
 
 def winners_only(subject: Subject, keep: int) -> Subject:

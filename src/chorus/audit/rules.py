@@ -46,7 +46,8 @@ RULES = (
         "share of the connected (source, sink) pairs that need the element and are no end of it",
         "Every path of some pair passes this element: a strong articulation point of a directed graph, an articulation "
         "point of an undirected one, or a dominator between declared sources and sinks. The witness names pairs that "
-        "are connected with it and not without it. The remedy links what falls apart around it, and counts again.",
+        "are connected with it and not without it. The remedy is a few links around it or, where more "
+        "than three are needed, a second element with the same links; counted again.",
         (("error", 0.05), ("warning", 0.01), ("note", 0.0)),
     ),
     Rule(

@@ -107,7 +107,8 @@ class Subject:
         origin: the file and its lines.
 
     Raises:
-        InputError: fewer than two elements, a name twice, a shape that does not fit, a negative or non-finite number.
+        InputError: fewer than two elements, a name twice, a resource without users, a shape that does not fit, a
+            negative or non-finite number.
 
     Example:
         >>> Subject(name="pair", elements=("a", "b"), graph=Graph.of(2, [(0, 1)])).number("b")
@@ -152,6 +153,12 @@ class Subject:
             for user in resource.users:
                 if user not in self._numbers:
                     raise InputError(f"{self.name}: resource {resource.name!r} names {user!r}, which is no element")
+            if not resource.users:
+                raise InputError(f"{self.name}: resource {resource.name!r} has no users")
+        named = [resource.name for resource in self.resources]
+        for name in named:
+            if name in self._numbers or named.count(name) > 1:
+                raise InputError(f"{self.name}: the resource {name!r} shares its name with an element or a resource")
         arrays: list[tuple[str, Floats | None, tuple[int, ...]]] = [
             ("weights", self.weights, (self.graph.m,)),
             *((k, v, (n,)) for k, v in self.loads.items()),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chorus.audit import Subject
     from chorus.audit.measure import Progress
 
+ACTORS = 64
 SUBJECT_HELP = "A graph file, or transformer, moe, thought, cortex, internet, market, mesh, topology."
 
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     cls=_SubjectFirst,
     name="audit",
     help="Find where a system would break, with proof: `chorus audit FILE`, `chorus audit SUBJECT`.\n\n"
+    "The options of an audit: `chorus audit run -h`.\n\n"
     "Exit codes: 0 passed, 1 findings at or above --fail-on, 2 usage or input, 3 incomplete under --strict.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,21 +52,34 @@ Directed = Annotated[
     bool | None, typer.Option("--directed/--undirected", help="How to read the file; CSV and edge lists do not say.")
 ]
 Inputs = Annotated[str | None, typer.Option(help="Text for a language model's tokenizer, a sequence a line.")]
-Actors = Annotated[int, typer.Option("--actors", "-n", help="Actors of a topology.", min=2)]
-Layer = Annotated[int, typer.Option(help="Layer of a topology.", min=0)]
+Actors = Annotated[
+    int | None, typer.Option("--actors", "-n", help=f"Actors of a topology; {ACTORS} unless given.", min=2)
+]
+Layer = Annotated[int | None, typer.Option(help="Layer of a topology; 0 unless given.", min=0)]
 Live = Annotated[bool, typer.Option("--live", help="Ask the mesh's running node how the mesh is now.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", min=0)]
 
 
 def _subject(
     subject: str, detail: str | None, source: list[str] | None, sink: list[str] | None, directed: bool | None,
-    inputs: str | None, actors: int, layer: int, seed: int, live: bool = False,
+    inputs: str | None, actors: int | None, layer: int | None, seed: int, live: bool = False,
 ) -> tuple[Subject, str]:  # fmt: skip
     """Return the subject, and the words that name it on a command line."""
     from chorus.audit import KINDS, build, read_graph
 
     words = [subject]
-    if subject in {kind.name for kind in KINDS}:
+    built_in = subject in {kind.name for kind in KINDS}
+    for option, given, takes, all_right in (
+        ("--inputs", inputs is not None, "transformer and moe", subject in ("transformer", "moe")),
+        ("--live", live, "mesh", subject == "mesh"),
+        ("--actors", actors is not None, "topology", subject == "topology"),
+        ("--layer", layer is not None, "topology", subject == "topology"),
+        ("--directed/--undirected", directed is not None, "graph files", not built_in),
+    ):
+        if given and not all_right:
+            raise InputError(f"{option} is for {takes}; {subject} takes none")
+    if built_in:
+        actors, layer = actors or ACTORS, layer or 0
         try:
             found = build(subject, detail, seed=seed, actors=actors, layer=layer, inputs=inputs, live=live)
         except InputError:
@@ -76,9 +91,6 @@ def _subject(
         words += [f"--inputs={inputs}"] if inputs is not None else []
         if subject == "topology":
             words += [f"--actors={actors}", f"--layer={layer}"]
-    elif inputs is not None or live:
-        given, kinds = ("--inputs", "transformer and moe") if inputs is not None else ("--live", "mesh")
-        raise InputError(f"{given} is for {kinds}; a graph file takes none")
     elif detail is not None:
         raise InputError(f"{subject!r} takes no further argument, got {detail!r}; built-in subjects are "
                          f"{', '.join(kind.name for kind in KINDS)}")  # fmt: skip
@@ -134,8 +146,8 @@ def run(
     top: Annotated[int, typer.Option(help="The most findings listed for one rule.", min=1)] = 10,
     directed: Directed = None,
     inputs: Inputs = None,
-    actors: Actors = 64,
-    layer: Layer = 0,
+    actors: Actors = None,
+    layer: Layer = None,
     live: Live = False,
     seed: Seed = 0,
 ) -> None:
@@ -199,8 +211,8 @@ def witness(
     sink: Sink = None,
     directed: Directed = None,
     inputs: Inputs = None,
-    actors: Actors = 64,
-    layer: Layer = 0,
+    actors: Actors = None,
+    layer: Layer = None,
     live: Live = False,
     seed: Seed = 0,
 ) -> None:
@@ -256,7 +268,7 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Put the seven conditions of several subjects side by side; a topology is `topology:SPEC`."""
-    from chorus.audit import audit, draw
+    from chorus.audit import KINDS, audit, draw
     from chorus.audit import compare as side_by_side
     from chorus.audit.compare import FORMATS
 
@@ -272,8 +284,10 @@ def compare(
     with _progress() as progress:
         for text in subjects:
             name, colon, detail = text.partition(":")
-            whole = not colon or Path(text).exists()
-            found, _ = _subject(text if whole else name, None if whole else detail, [], [], directed, None, 64, 0, seed)
+            if not colon or Path(text).exists():
+                name, detail = text, ""
+            way = None if name in {kind.name for kind in KINDS} else directed
+            found, _ = _subject(name, detail or None, [], [], way, None, None, None, seed)
             reports.append(audit(found, seed=seed, top=1, progress=progress))
     typer.echo(side_by_side(reports, form), nl=False)
     if plot is not None:

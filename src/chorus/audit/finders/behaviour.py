@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from chorus.audit import remedies
-from chorus.audit.conditions import Condition, condition, even_share
+from chorus.audit.conditions import FUNCTION_KEPT, Condition, condition, even_share
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
 from chorus.audit.gossip import gossip
 from chorus.audit.graph import Graph
 from chorus.audit.measure import Measured
-from chorus.audit.remedies import Remedy
+from chorus.audit.remedies import Remedy, tried
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
 
@@ -37,8 +37,9 @@ def function_loss(context: Context) -> Iterator[Finding | None]:
             break
         remedy = Remedy(function.repair_note)
         if function.repair is not None and (mended := function.repair(name)) is not None:
-            text, score = mended
-            remedy = Remedy(text, "share of the function lost without it", loss, 1 - score / measured.intact)
+            text, left = mended
+            what = "share of the function lost without it"
+            remedy = tried(Remedy(text, what, loss, 1 - left / measured.intact))
         yield context.finding(
             "AUD010",
             (name,),
@@ -65,11 +66,14 @@ def idle(context: Context) -> Iterator[Finding | None]:
             float(share[vertex]),
             f"{context.name(vertex)} is active {percent(float(share[vertex]))} as much as an even share",
             Witness("measured"),
-            Remedy(
-                "remove what is idle",
-                "even share of the long-run activity, exp(H)/n",
-                even_share(activity.mean(axis=0)),
-                even_share(kept),
+            tried(
+                Remedy(
+                    "remove what is idle",
+                    "even share of the long-run activity, exp(H)/n",
+                    even_share(activity.mean(axis=0)),
+                    even_share(kept),
+                ),
+                rises=True,
             ),
             line=context.element_line(vertex),
         )
@@ -94,12 +98,9 @@ def centre(context: Context) -> Iterator[Finding | None]:
             lambda changed: float(_gossip_share(changed.graph, context.measured.seed, vertex)),
         )
     else:
-        remedy = Remedy(
-            "share the coordination evenly among all",
-            "the largest share of the coordination",
-            share,
-            float(found.share.sum() / context.subject.graph.n),
-        )
+        even = float(found.share.sum() / context.subject.graph.n)
+        told = "share the coordination evenly among all"
+        remedy = tried(Remedy(told, "the largest share of the coordination", share, even))
     yield context.finding(
         "AUD012",
         (context.name(vertex),),
@@ -151,12 +152,11 @@ def _condition_remedy(context: Context, scored: Condition) -> Remedy:
         changed, text = replace(subject, responses=only), "let only the likeliest responder answer each address"
     elif number == 2 or (number == 5 and scored.parts.get("selectivity", 1) < scored.parts["global efficiency"]):
         sizes = sorted({max(1, round(subject.graph.n * share)) for share in (0.1, 0.25, 0.5)})
-        tried = [(_again(context, remedies.winners_only(subject, keep), number) or 0.0, keep) for keep in sizes]
-        score, keep = max(tried)
-        told = f"at each step, let only the {keep} most active elements stay active"
-        if scored.score is not None and score <= scored.score:
-            told = f"fewer active elements at each step do not help; with {keep} of them"
-        return Remedy(told, what, scored.score, score)
+        score, keep = max(
+            (_again(context, remedies.winners_only(subject, keep), number) or 0.0, keep) for keep in sizes
+        )
+        few = f"{keep} most active elements" if keep > 1 else "most active element"
+        return tried(Remedy(f"at each step, let only the {few} stay active", what, scored.score, score), rises=True)
     elif number == 3 and subject.loads:
         name, load = min(subject.loads.items(), key=lambda item: even_share(item[1]))
         capped = np.minimum(load, 2 * load.mean())
@@ -167,14 +167,15 @@ def _condition_remedy(context: Context, scored: Condition) -> Remedy:
         given = subject.coordination
         even = np.full(subject.graph.n, given.share.sum() / subject.graph.n)
         changed, text = replace(subject, coordination=replace(given, share=even)), "share the coordination evenly"
-    elif number == 6 and scored.worst in context.measured.ablation and context.measured.intact:
+    elif number == 6 and subject.function is not None and scored.score == scored.parts.get(FUNCTION_KEPT):
         function, worst = subject.function, str(scored.worst)
-        if function is not None and function.repair is not None and (mended := function.repair(worst)) is not None:
-            told, score = mended
-            kept = score / context.measured.intact
-            return Remedy(told, f"function kept without {worst}", scored.score, kept)
+        if function.repair is None or (mended := function.repair(worst)) is None:
+            return Remedy(function.repair_note)
+        told, score = mended
+        kept = score / (context.measured.intact or 1.0)
+        return tried(Remedy(told, f"function kept without {worst}", scored.score, kept), rises=True)
     if text:
-        return Remedy(text, what, scored.score, _again(context, changed, number))
+        return tried(Remedy(text, what, scored.score, _again(context, changed, number)), rises=True)
     return _best_links(context, scored, what)
 
 
@@ -187,12 +188,8 @@ def _best_links(context: Context, scored: Condition, what: str) -> Remedy:
         remedies.shortcuts(subject.graph, context.measured.seed),
         remedies.pairing(subject.graph),
     ]
-    tried = [(_again(context, subject.with_links(links), scored.number) or 0.0, links) for links in ways if links]
-    if not tried:
-        return Remedy("every pair is linked already; links do not help", what)
-    score, links = max(tried, key=lambda pair: pair[0])
-    if scored.score is not None and score <= scored.score:
-        told = "no way of adding a few links that was tried helps"
-        return Remedy(f"{told}; the best of {len(tried)} leaves", what, scored.score, score)
-    shown = remedies.link_names(subject, links[:3]) + (f" and {len(links) - 3} more" if len(links) > 3 else "")
-    return Remedy(f"link {shown}", what, scored.score, score)
+    found = [(_again(context, subject.with_links(links), scored.number) or 0.0, links) for links in ways if links]
+    if not found:
+        return Remedy("every pair is linked already; links do not help")
+    score, links = max(found, key=lambda pair: pair[0])
+    return remedies.linked(subject, links, what, scored.score or 0.0, lambda _: score, rises=True)

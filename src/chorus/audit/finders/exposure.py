@@ -13,7 +13,7 @@ from chorus.audit.components import distances
 from chorus.audit.conditions import traffic
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
-from chorus.audit.remedies import Remedy
+from chorus.audit.remedies import Remedy, tried
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
 
@@ -41,11 +41,13 @@ def shared_resources(context: Context) -> Iterator[Finding | None]:
             f"{len(users)} elements share {name}; {percent(loss)} of the connected pairs go with it, while the worst "
             f"single element of the graph alone is {graph_alone}" + ("" if outsiders else "; no source is free of it"),
             claim,
-            Remedy(
-                f"give every other user a second, independent {name}",
-                "share of the connected pairs lost with the worse copy",
-                loss,
-                1 - left / (measured.decisions.connected_share or 1.0),
+            tried(
+                Remedy(
+                    f"give every other user a second, independent {name}",
+                    "share of the connected pairs lost with the worse copy",
+                    loss,
+                    1 - left / (measured.decisions.connected_share or 1.0),
+                )
             ),
         )
 
@@ -75,6 +77,7 @@ def attacks(context: Context) -> Iterator[Finding | None]:
             "2R under adaptive attack",
             start,
             lambda changed: 2 * attack_curve(changed.graph, "adaptive").robustness,
+            rises=True,
         ),
         line=context.element_line(int(order[0])) if len(order) else None,
     )
@@ -99,15 +102,10 @@ def concentration(context: Context) -> Iterator[Finding | None]:
                 functools.partial(_path_share, context, vertex),
             )
         else:
-            moved = load.copy()
-            least = int(np.argmin(load))
-            moved[[vertex, least]] = (load[vertex] + load[least]) / 2
-            remedy = Remedy(
-                f"let {context.name(least)} take half of what both carry",
-                f"largest share of {what}",
-                share,
-                float(moved.max() / moved.sum()),
-            )
+            halves = np.append(load, load[vertex] / 2)
+            halves[vertex] /= 2
+            told = f"divide {context.name(vertex)} in two, each with half of its {what}"
+            remedy = Remedy(told, f"largest share of {what}", share, float(halves.max() / halves.sum()))
         yield context.finding(
             "AUD007",
             (context.name(vertex), what),
@@ -174,6 +172,7 @@ def unreachable(context: Context) -> Iterator[Finding | None]:
                 "links of the element",
                 0.0,
                 functools.partial(_links_of, vertex),
+                rises=True,
             ),
             line=context.element_line(vertex),
         )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from chorus.audit import remedies
 from chorus.audit.components import distances
 from chorus.audit.cuts import Cut, minimum_vertex_cut
 from chorus.audit.finders.context import SAMPLE_PAIRS, SOURCES_TRIED, Context, percent
 from chorus.audit.finding import Finding
-from chorus.audit.graph import Graph, Ints
+from chorus.audit.graph import Ints
 from chorus.audit.remedies import Remedy
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Pair, Witness
@@ -53,31 +51,28 @@ def small_cuts(context: Context) -> Iterator[Finding | None]:
 
 def _wider(subject: Subject, left: Ints, right: Ints, cut: Cut) -> Remedy:
     """Links between two groups, one after the other, until more elements are needed to separate them."""
-    what, before = "size of the smallest separating set", float(len(cut.members))
+    what, before = "size of the smallest separating set", len(cut.members)
     links: list[tuple[int, int]] = []
     graph = subject.graph
-    while len(links) < remedies.MOST_LINKS:
+    while len(cut.members) == before and len(links) < remedies.MOST_LINKS:
         used = {end for link in links for end in link}
         fresh = remedies.across(graph, left, right, (*cut.members, *used))
         found = minimum_vertex_cut(graph.with_edges(fresh), left, right, ends_may_fall=True) if fresh else None
         if found is None:
             break
         links, graph, cut = links + fresh, graph.with_edges(fresh), found
-        if len(found.members) > before:
-            return Remedy(f"link {remedies.link_names(subject, links)}", what, before, float(len(found.members)))
-    return Remedy(f"links between the groups do not help ({len(links)} were tried); add elements between them", what)
+    if len(cut.members) > before:
+        return remedies.linked(subject, links, what, float(before), lambda _: float(len(cut.members)), rises=True)
+    return Remedy(f"links between the groups do not help ({len(links)} were tried); add elements between them")
 
 
 def _second_way(subject: Subject, left: Ints, right: Ints, cut: Cut) -> Remedy:
     """Return a stand-in for one element of the cut: a new element with the same links, and the cut found again."""
-    graph, what = subject.graph, "size of the smallest separating set"
-    vertex, twin = cut.members[0], graph.n
-    at = graph.edges[(graph.edges == vertex).any(axis=1)]
-    copies = np.where(at == vertex, twin, at)
-    doubled = Graph(graph.n + 1, np.concatenate([graph.edges, copies]), graph.directed)
-    found = minimum_vertex_cut(doubled, left, right, ends_may_fall=False)
+    vertex, what = cut.members[0], "size of the smallest separating set"
+    found = minimum_vertex_cut(remedies.doubled(subject.graph, vertex), left, right, ends_may_fall=False)
     after = float(len(found.members)) if found else None
-    return Remedy(f"a second {subject.elements[vertex]} with the same links", what, float(len(cut.members)), after)
+    told = f"a second {subject.elements[vertex]} with the same links"
+    return remedies.tried(Remedy(told, what, float(len(cut.members)), after), rises=True)
 
 
 def waists(context: Context) -> Iterator[Finding | None]:

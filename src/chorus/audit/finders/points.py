@@ -9,6 +9,8 @@ import numpy as np
 from chorus.audit import remedies
 from chorus.audit.finders.context import Context, percent
 from chorus.audit.finding import Finding
+from chorus.audit.paths import need_of
+from chorus.audit.remedies import Remedy
 from chorus.audit.subject import Subject
 from chorus.audit.witness import Witness
 
@@ -25,9 +27,6 @@ def single_points(context: Context) -> Iterator[Finding | None]:
             continue
         margin = f" ± {percent(counted.need_margin[vertex])}" if counted.sampled is not None else ""
 
-        def after(changed: Subject, vertex: int = vertex) -> float:
-            return context.again(changed).need_of(vertex)
-
         yield context.finding(
             "AUD001",
             (context.name(vertex),),
@@ -35,15 +34,22 @@ def single_points(context: Context) -> Iterator[Finding | None]:
             f"{percent(share)}{margin} of the connected pairs need {context.name(vertex)}; without it, "
             f"{pairs[0][0]} no longer reaches {pairs[0][1]}",
             Witness("cut", removed=(context.name(vertex),), pairs=tuple(pairs)),
-            remedies.linked(
-                context.subject,
-                remedies.around(graph, vertex),
-                "share of the connected pairs that need it",
-                share,
-                after,
-            ),
+            _way_round(context, vertex, share),
             line=context.element_line(vertex),
         )
+
+
+def _way_round(context: Context, vertex: int, share: float) -> Remedy:
+    """Links around an element; where it holds too much together for a few, a second element like it."""
+    subject, measured, what = context.subject, context.measured, "share of the connected pairs that need it"
+    links = remedies.around(subject.graph, vertex)
+    if len(links) <= remedies.LINKS_TOLD:
+        return remedies.linked(subject, links, what, share, lambda changed: context.again(changed).need_of(vertex))
+    left = need_of(
+        remedies.doubled(subject.graph, vertex), vertex, subject.source_array, subject.sink_array,
+        seed=measured.seed, budget=measured.budget,
+    )  # fmt: skip
+    return remedies.tried(Remedy(f"a second {context.name(vertex)} with the same links", what, share, left))
 
 
 def single_links(context: Context) -> Iterator[Finding | None]:

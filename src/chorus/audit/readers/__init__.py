@@ -22,7 +22,7 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
     """Return the text of a file.
 
     Raises:
-        InputError: it is missing, a folder, larger than `max_bytes`, or not UTF-8.
+        InputError: it is missing, a folder, larger than `max_bytes`, or no UTF-8 text.
 
     """
     path = Path(path)
@@ -33,6 +33,9 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
+    if (zero := raw.find(b"\0")) >= 0:
+        line = raw.count(b"\n", 0, zero) + 1
+        raise InputError(f"{path}:{line}: a zero byte; the file is not UTF-8 text")
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

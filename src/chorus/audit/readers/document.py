@@ -127,6 +127,8 @@ def read_json(path: Path, text: str, *, directed: bool | None) -> Subject:
         ends[key] = tuple(draft.ids[str(name)] for name in names)
     stimuli, line = found.get("stimuli", (None, 1))
     if stimuli is not None:
+        if not isinstance(stimuli, list):
+            raise draft.wrong(line, "stimuli must be a list with one label for each step of the activity")
         labels = {label: number for number, label in enumerate(dict.fromkeys(map(str, stimuli)))}
         stimuli = np.array([labels[str(label)] for label in stimuli], np.int64)
     return replace(

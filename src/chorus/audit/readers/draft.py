@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chorus.audit.graph import Graph
-from chorus.audit.subject import Origin, Subject
+from chorus.audit.subject import LARGEST, Origin, Subject
 from chorus.errors import InputError
 
 
@@ -60,6 +60,8 @@ class Draft:
                 raise self.wrong(line, f"the weight {weight!r} is not a number") from None
             if not math.isfinite(value) or value < 0:
                 raise self.wrong(line, f"the weight {weight} is negative or not finite; weights are flows, at least 0")
+            if value > LARGEST:
+                raise self.wrong(line, f"the weight {weight} is above {LARGEST:g}; use a larger unit")
             self.weighted = True
         self.edges.append((tail, head))
         self.edge_lines.append(line)
@@ -68,7 +70,7 @@ class Draft:
     def finish(self, *, directed: bool, what: str) -> Subject:
         """Return the subject; labels that occur more than once get their id behind them."""
         if not self.ids:
-            raise InputError(f"{self.path}: no element; the file is empty or holds only comments")
+            raise InputError(f"{self.path}: no element; the file is empty, or holds only comments or a header")
         if len(self.ids) == 1:
             raise self.wrong(
                 self.element_lines[0], f"only one element, {next(iter(self.ids))!r}; an audit needs at least two"

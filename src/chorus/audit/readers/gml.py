@@ -11,6 +11,7 @@ from typing import Any
 from chorus.audit.readers.draft import Draft
 from chorus.audit.subject import Subject
 
+DEEPEST = 64  # lists within lists; graphs need three
 TOKEN = re.compile(
     r'(?P<blank>[ \t\r]+|[#][^\n]*)|(?P<newline>\n)|(?P<open>\[)|(?P<close>\])|"(?P<text>[^"]*)"'
     r"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))|(?P<key>[A-Za-z_][\w.:-]*)"
@@ -33,7 +34,7 @@ def _tokens(draft: Draft, text: str) -> Iterator[Token]:
     yield "end", "", line
 
 
-def _entries(draft: Draft, tokens: Iterator[Token], opened: int | None) -> list[tuple[str, Any, int]]:
+def _entries(draft: Draft, tokens: Iterator[Token], opened: int | None, depth: int = 0) -> list[tuple[str, Any, int]]:
     """Key, value and line of each pair up to the closing bracket; a list's value is such a list itself."""
     found: list[tuple[str, Any, int]] = []
     for kind, word, line in tokens:
@@ -46,8 +47,10 @@ def _entries(draft: Draft, tokens: Iterator[Token], opened: int | None) -> list[
         if kind != "key":
             raise draft.wrong(line, f"expected a key, got {word!r}")
         value_kind, value, value_line = next(tokens)
+        if value_kind == "open" and depth == DEEPEST:
+            raise draft.wrong(value_line, f"not a graph: more than {DEEPEST} lists within lists")
         if value_kind == "open":
-            found.append((word, _entries(draft, tokens, value_line), line))
+            found.append((word, _entries(draft, tokens, value_line, depth + 1), line))
         elif value_kind in ("number", "text", "key"):
             found.append((word, html.unescape(value), line))
         else:

@@ -21,6 +21,10 @@ def read_edge_list(path: Path, text: str, *, directed: bool) -> Subject:
         fields = row.split("#", 1)[0].split(None, 2)
         if not fields or fields[0].startswith("%"):
             continue
+        if fields[0][-1] in ",;" or (len(fields) == 1 and ("," in fields[0] or ";" in fields[0])):
+            raise draft.wrong(
+                line, f"expected `a b [weight]`, got {row.strip()!r}; the name of a CSV file ends in .csv"
+            )
         if len(fields) == 1:
             if fields[0] not in draft.ids:
                 draft.element(fields[0], line)

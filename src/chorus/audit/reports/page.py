@@ -7,7 +7,7 @@ import math
 
 from chorus.audit.conditions import NAMES
 from chorus.audit.report import Report
-from chorus.audit.reports.tables import effect, figure, summary, visible
+from chorus.audit.reports.tables import effect, figure, remarks, summary, visible
 from chorus.audit.rules import BY_ID
 
 STYLE = """
@@ -21,6 +21,7 @@ h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
 .model,.small{color:var(--faint)}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);
 vertical-align:top;overflow-wrap:anywhere}th{font-weight:600}
+.name{overflow-wrap:normal}
 .score{font-variant-numeric:tabular-nums;white-space:nowrap}
 .pictures{display:flex;flex-wrap:wrap;gap:2rem;align-items:center}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}
@@ -133,16 +134,12 @@ def write_html(report: Report, level: str = "note") -> str:
             if z is not None
             else ""
         )
-        rows.append(f"<tr><td>{condition.number}</td><td>{NAMES[condition.number - 1]}</td>"
+        rows.append(f"<tr><td>{condition.number}</td><td class=name>{NAMES[condition.number - 1]}</td>"
                     f'<td class="score">{figure(condition.score)}</td><td>{escape(told)}{more}</td></tr>')  # fmt: skip
     figures = "".join(
         f'<tr><td>{escape(name)}</td><td class="score">{escape(figure(value))}</td></tr>'
         for name, value in report.figures.items()
     )
-    rest = [f"{count} more of {rule} are not listed." for rule, count in sorted(report.more.items())]
-    rest += [f"Not examined: {why}." for why in report.skipped.values()]
-    rest += [f"Suppressed: {f.rule} {', '.join(f.elements)}: {why}" for f, why in report.suppressed]
-    rest += [f"{len(report.known)} findings are in the baseline and do not count."] if report.known else []
     body = [
         f"<h1>Audit of {escape(subject.name)}</h1><p class=model>{escape(subject.model)} · seed {report.seed}</p>",
         f"<p><strong>{escape(summary(report))}</strong></p>",
@@ -152,7 +149,7 @@ def write_html(report: Report, level: str = "note") -> str:
         "</table><p class=small>1 is best, 0 worst; n/a means not measurable with what is known, and is never a pass."
         "</p><h2>Findings</h2>",
         *_findings(report, level),
-        *(f"<p class=small>{escape(line)}</p>" for line in rest),
+        *(f"<p class=small>{escape(line)}</p>" for line in remarks(report)),
         f"<h2>Figures</h2><table>{figures}</table>",
     ]
     return (

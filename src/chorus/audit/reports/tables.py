@@ -50,6 +50,15 @@ def summary(report: Report) -> str:
     return f"{low}; {missing} of 7 not measurable; {counts}"
 
 
+def remarks(report: Report) -> list[str]:
+    """Return what stands below the findings: what is not among them, and why; names as they came."""
+    lines = [f"not listed: {count} more of {rule} (--top)" for rule, count in sorted(report.more.items())]
+    lines += [f"not examined: {why}" for why in report.skipped.values()]
+    lines += [f"suppressed: {f.rule} {', '.join(f.elements)}: {why}" for f, why in report.suppressed]
+    lines += [f"suppression that matched nothing: {s.rule} {s.element}" for s in report.unused]
+    return lines + ([f"in the baseline, and not counted: {len(report.known)}"] if report.known else [])
+
+
 def _named(finding: Finding) -> str:
     return visible(", ".join(finding.elements))
 
@@ -89,14 +98,7 @@ def write_table(report: Report, level: str = "note") -> str:
             f"         remedy  {visible(effect(finding))}",
             "",
         ]
-    lines += [f"{count} more of {rule} are not listed (--top)" for rule, count in sorted(report.more.items())]
-    lines += [f"not examined: {why}" for why in report.skipped.values()]
-    lines += [f"suppressed: {f.rule} {visible(', '.join(f.elements))}: {visible(why)}" for f, why in report.suppressed]
-    lines += [f"suppression that matched nothing: {s.rule} {visible(s.element)}" for s in report.unused]
-    if report.known:
-        lines.append(f"{len(report.known)} findings are in the baseline and do not count")
-    lines.append(summary(report))
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *map(visible, remarks(report)), summary(report)]) + "\n"
 
 
 def cell(text: str) -> str:
@@ -133,9 +135,5 @@ def write_markdown(report: Report, level: str = "note") -> str:
         ]
     if not report.at_least(level):
         lines.append("None of this severity.")
-    lines += [f"- {count} more of {rule} are not listed." for rule, count in sorted(report.more.items())]
-    lines += [f"- Not examined: {cell(why)}." for why in report.skipped.values()]
-    lines += [f"- Suppressed: {f.rule} {cell(', '.join(f.elements))}: {cell(why)}" for f, why in report.suppressed]
-    if report.known:
-        lines.append(f"- {len(report.known)} findings are in the baseline and do not count.")
+    lines += [f"- {cell(line)}" for line in remarks(report)]
     return "\n".join(lines) + "\n"
