@@ -21,7 +21,6 @@ h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
 .model,.small{color:var(--faint)}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);
 vertical-align:top;overflow-wrap:anywhere}th{font-weight:600}
-.name{overflow-wrap:normal}
 .score{font-variant-numeric:tabular-nums;white-space:nowrap}
 .pictures{display:flex;flex-wrap:wrap;gap:2rem;align-items:center}
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}
@@ -31,6 +30,9 @@ article.error{border-color:var(--error)}article.warning{border-color:var(--warni
 .error .level{color:var(--error)}.warning .level{color:var(--warning)}.note .level{color:var(--note)}
 code{font:13px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.4rem 0}dt{color:var(--faint)}dd{margin:0}
+@media(max-width:36rem){.conditions tr{display:grid;grid-template-columns:2rem 1fr max-content;
+border-bottom:1px solid var(--line)}.conditions td,.conditions th{border:0}.conditions th:last-child{display:none}
+.conditions td:last-child{grid-column:2/4;padding-top:0;color:var(--faint)}}
 """
 
 
@@ -134,7 +136,7 @@ def write_html(report: Report, level: str = "note") -> str:
             if z is not None
             else ""
         )
-        rows.append(f"<tr><td>{condition.number}</td><td class=name>{NAMES[condition.number - 1]}</td>"
+        rows.append(f"<tr><td>{condition.number}</td><td>{NAMES[condition.number - 1]}</td>"
                     f'<td class="score">{figure(condition.score)}</td><td>{escape(told)}{more}</td></tr>')  # fmt: skip
     figures = "".join(
         f'<tr><td>{escape(name)}</td><td class="score">{escape(figure(value))}</td></tr>'
@@ -144,7 +146,8 @@ def write_html(report: Report, level: str = "note") -> str:
         f"<h1>Audit of {escape(subject.name)}</h1><p class=model>{escape(subject.model)} · seed {report.seed}</p>",
         f"<p><strong>{escape(summary(report))}</strong></p>",
         f'<div class="pictures">{_radar(report)}{_curves(report)}</div>',
-        "<h2>Seven conditions</h2><table><tr><th></th><th>condition</th><th>score</th><th>made of</th></tr>",
+        "<h2>Seven conditions</h2><table class=conditions>"
+        "<tr><th></th><th>condition</th><th>score</th><th>made of</th></tr>",
         *rows,
         "</table><p class=small>1 is best, 0 worst; n/a means not measurable with what is known, and is never a pass."
         "</p><h2>Findings</h2>",
