@@ -320,7 +320,7 @@ def test_the_demonstration_keeps_its_promises() -> None:
     result = cli("demo", "--nodes", 3, "--kill", 1, "--seconds", 8)
     assert "cem is killed (SIGKILL)" in result.stdout
     assert "cem is started again" in result.stdout
-    assert re.search(r"cem is back, at entry \d+", result.stdout)
+    assert "cem is back" in result.stdout
     assert "every node ended at the same head" in result.stdout
     assert "the log holds all that any of the 3 journals remembers" in result.stdout
 

@@ -46,6 +46,7 @@ class Seen:
     writing: str = ""
     tokens: int = 0
     kills: int = 0
+    returning: bool = False  # started again, and not heard of yet
 
 
 class Processes:
@@ -139,9 +140,9 @@ class Demonstration:
                 console.print()
             for thread in asking:
                 thread.join(self.patience)
-            for line in self.log:  # what was answered since
-                console.print(f"          {line}")
             agreed = self._settle()
+            for line in self.log:  # what happened since
+                console.print(f"          {line}", markup=False)
             records = self.mesh.records(0)
         finally:
             self._over.set()
@@ -175,6 +176,7 @@ class Demonstration:
     def _mend(self) -> None:
         for seen in self.victims:
             self.mesh.start_node(seen.number)
+            seen.returning = True
             self._tell(f"{seen.config.node.name} is started again")
         if isinstance(self.mesh, Testbed):
             self.mesh.hosts.heal()
@@ -201,15 +203,16 @@ class Demonstration:
             seen.status = next(iter(request(seen.config.control_path, 2.0, op="status")))
         except (ChorusError, StopIteration):
             seen.status = {}
+        with self._lock:
+            back, seen.returning = bool(seen.status) and seen.returning, seen.returning and not seen.status
+        if back:
+            self._tell(f"{seen.config.node.name} is back")
         return bool(seen.status)
 
     def _watch(self, seen: Seen) -> None:
         """Keep a node's status up to date; a node that is slow to answer holds up nothing else."""
-        kills = 0
         while not self._over.wait(0.1):
-            if self._look(seen) and seen.kills > kills:
-                kills = seen.kills
-                self._tell(f"{seen.config.node.name} is back, at entry {seen.status['committed']['size']}")
+            self._look(seen)
 
     def _follow(self, seen: Seen) -> None:
         """Keep up with what a node's own member writes, as long as there is such a node."""
