@@ -172,19 +172,21 @@ def test_a_running_node_tells_each_thing_that_is_wrong_once_and_when_it_is_over(
     def told(words: str) -> None:
         wait_for(lambda: words in (tmp_path / "said").read_text(), LONG, f"it was not told: {words}")
 
-    assert node.stdout is not None
-    assert b"is running" in node.stdout.readline()
-    assert list(request(config.control_path, LONG, op="name", name="x", digest="00" * 32, size=1))
-    etcd.stop()
-    told("unavailable")
-    another = EtcdServers(tmp_path / "another", [Place("127.0.0.1", client, other)])
-    told("it belongs to another cluster")
-    another.stop()
-    etcd.start(0)
-    told("the log answers again")
-    node.terminate()
-    node.wait(LONG)
-    etcd.stop()
+    try:
+        assert node.stdout is not None
+        assert b"is running" in node.stdout.readline()
+        assert list(request(config.control_path, LONG, op="name", name="x", digest="00" * 32, size=1))
+        etcd.stop()
+        told("unavailable")
+        another = EtcdServers(tmp_path / "another", [Place("127.0.0.1", client, other)])
+        told("it belongs to another cluster")
+        another.stop()
+        etcd.start(0)
+        told("the log answers again")
+    finally:
+        node.terminate()
+        node.wait(LONG)
+        etcd.stop()
     lines = (tmp_path / "said").read_text().splitlines()
     assert len(lines) == len(set(lines))
 
