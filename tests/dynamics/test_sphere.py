@@ -161,3 +161,17 @@ def test_bad_input(wrong: dict[str, object], message: str) -> None:
     good = {"x": EAST, "coupling": 1.0, "dt": 0.1, "steps": 3}
     with pytest.raises(InputError, match=message):
         simulate_sphere(**{**good, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_step_takes_back_what_rounding_has_added() -> None:
+    rng = np.random.default_rng(0)
+    x, turn = random_points(20, 3, rng), rotation(random_rotations(20, 3, rng), 0.1)
+    for off in (1 + 1e-6, 1 - 1e-6):
+        moved = sphere_step(x * off, np.zeros_like(x), 0.1, turn)
+        assert np.abs(np.linalg.norm(moved, axis=-1) - 1).max() < 1e-11
+
+
+def test_matrix_coupling_turns_the_mean_that_way_round() -> None:
+    quarter = np.array([[0.0, -1.0], [1.0, 0.0]])  # counter-clockwise, so the rotor runs ahead of itself
+    run = simulate_sphere(np.array([[1.0, 0.0]]), quarter, dt=0.1, steps=10)
+    assert np.allclose(run.x, [[np.cos(1), np.sin(1)]], atol=1e-12)

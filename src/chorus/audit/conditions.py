@@ -230,7 +230,7 @@ def _redundancy(subject: Subject, measured: Measured) -> Condition:
     counted = measured.decisions
     if counted.connected == 0 and measured.intact is None:
         return Condition(6, None, reason="no pair of source and sink is connected, so that there is nothing to keep")
-    parts = {"2R under adaptive attack": min(1.0, 2 * measured.attacks["adaptive"].robustness)}
+    parts = {"2R under adaptive attack": min(1.0, 2 * measured.attack("adaptive").robustness)}
     names: dict[str, str | None] = {"2R under adaptive attack": None}
     worst = int(np.argmin(counted.kept))
     parts["pairs kept, worst element"] = float(counted.kept[worst])

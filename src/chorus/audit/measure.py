@@ -20,6 +20,7 @@ from chorus.audit.subject import Coordination, Floats, Subject
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 GROUPS_UP_TO = 200_000  # arcs; no larger graph was tried
 LINKS_EXAMINED = 2_000  # single links whose damage is counted one by one
+STRATEGIES = ("degree", "adaptive", "random")
 _STAGES = ("single points", "reach and need", "single links", "betweenness", "attacks", "groups", "cuts", "waist",
            "coordination", "shared resources")  # fmt: skip
 
@@ -49,6 +50,7 @@ class Measured:
     ) -> None:  # fmt: skip
         self.subject, self.seed, self.budget = subject, seed, budget
         self._progress = progress
+        self._curves: dict[str, AttackCurve] = {}
 
     def _begin(self, stage: str) -> None:
         self._progress(stage, _STAGES.index(stage), len(_STAGES))
@@ -152,14 +154,17 @@ class Measured:
         """(n,) weak component of each element."""
         return weak_components(self.subject.graph)
 
-    @cached_property
+    def attack(self, strategy: str) -> AttackCurve:
+        """Return the curve of one attack: `degree`, `adaptive` or `random` (many runs, so the dearest)."""
+        if strategy not in self._curves:
+            self._begin("attacks")
+            self._curves[strategy] = attack_curve(self.subject.graph, strategy, seed=self.seed)
+        return self._curves[strategy]
+
+    @property
     def attacks(self) -> dict[str, AttackCurve]:
-        """Attack curves by strategy: `degree`, `adaptive`, `random`."""
-        self._begin("attacks")
-        return {
-            strategy: attack_curve(self.subject.graph, strategy, seed=self.seed)
-            for strategy in ("degree", "adaptive", "random")
-        }
+        """All attack curves, by strategy."""
+        return {strategy: self.attack(strategy) for strategy in STRATEGIES}
 
     @cached_property
     def groups(self) -> list[Ints]:

@@ -54,13 +54,13 @@ def shared_resources(context: Context) -> Iterator[Finding | None]:
 
 def attacks(context: Context) -> Iterator[Finding | None]:
     """AUD006: a network that a few removals take apart."""
-    subject, curve = context.subject, context.measured.attacks["adaptive"]
+    subject, curve = context.subject, context.measured.attack("adaptive")
     if context.measured.components.max(initial=0) == subject.graph.n - 1:
         return
     below = int(np.argmax(curve.share < 0.5))
     order = attack_order(subject.graph, "adaptive")[:below]
     names = tuple(context.name(v) for v in order.tolist())
-    random = 2 * context.measured.attacks["random"].robustness
+    random = 2 * context.measured.attack("random").robustness
     start = 2 * curve.robustness
     links = remedies.pairing(subject.graph)
     witness = Witness("shrink", removed=names) if 0 < len(names) <= 50 else Witness("measured")
