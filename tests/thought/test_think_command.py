@@ -1,12 +1,15 @@
 """`chorus think` as a person calls it, with good problems and every kind of bad one."""
 
+import contextlib
 import gc
 import importlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -225,19 +228,42 @@ def test_watching_prints_boards_on_stderr_and_answers_on_stdout(think):
     assert "thought 0" in err
 
 
-def test_a_terminal_shows_the_boards_and_the_answers_still_go_to_a_file(trained_folder):
-    """Standard error is a terminal, as for a person who watches; standard output is not."""
+def test_a_terminal_shows_the_answer_under_the_boards(trained_folder):
+    """Both streams are one terminal, as for a person who watches."""
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "chorus", "think", "--model", str(trained_folder), "-t", "8", "--watch", "-k", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "chorus",
+        "think",
+        "--model",
+        str(trained_folder),
+        "-t",
+        "99",
+        "--watch",
+        "-k",
+        "2",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1]), "TERM": "xterm"}
+    shown = bytearray()
+
+    def look() -> None:
+        with contextlib.suppress(OSError):  # of the terminal's other end, when the command has closed it
+            while piece := os.read(ours, 4096):
+                shown.extend(piece)
+
+    looking = threading.Thread(target=look)
+    looking.start()
     done = subprocess.run(
-        command, input=lines(QUESTIONS[0]), stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=200
+        command, input=lines(QUESTIONS[0]), stdout=theirs, stderr=theirs, env=environment, timeout=200
     )
     os.close(theirs)
-    assert done.returncode == 0
-    assert len(done.stdout.split()) == 1
-    assert b"thought 0" in os.read(ours, 1 << 16)
+    looking.join(20)
     os.close(ours)
+    assert done.returncode == 0
+    boards, _, under = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).rpartition("p(is right)")
+    assert "thought 0" in boards
+    assert len(under.strip()) == len(QUESTIONS[0])
 
 
 def test_many_lines_need_no_more_memory_than_a_few():

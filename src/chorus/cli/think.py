@@ -180,7 +180,7 @@ class _OneByOne:
         return answer
 
     def _watched(self, question: str) -> tuple[Answer, Trace]:
-        """Show one run, and let go of the terminal before the answer is printed, which goes to standard output."""
+        """Show one run, and let go of the terminal before the answer is printed: in between it would break the view."""
         from rich.console import Console
         from rich.live import Live
 
