@@ -83,3 +83,14 @@ def test_the_language_of_topologies_loads_no_arrays() -> None:
 def test_light_imports_load_no_torch(statement: str) -> None:
     loaded = modules_after(statement)
     assert not loaded & {"torch", "networkx", "numba", "matplotlib", "transformers", "huggingface_hub"}
+
+
+def test_ctrl_c_ends_the_command_without_a_traceback() -> None:
+    code = (
+        "import sys, types, chorus.__main__ as entry\n"
+        "def interrupted(): raise KeyboardInterrupt\n"
+        "sys.modules['chorus.cli'] = types.SimpleNamespace(main=interrupted)\n"
+        "entry.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "")

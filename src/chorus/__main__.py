@@ -1,5 +1,17 @@
-"""`python -m chorus` is the `chorus` command."""
+"""`chorus` and `python -m chorus`: the command line, whose loading Ctrl-C may interrupt without a traceback."""
 
-from chorus.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; exit with 130 where Ctrl-C ends it."""
+    try:
+        from chorus.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
