@@ -47,6 +47,14 @@ def test_turns_keep_their_distance() -> None:
     assert min(b - a for a, b in pairwise(times)) > 0.68
 
 
+def test_one_late_call_gives_the_turns_that_timely_ones_gave() -> None:
+    urges = {"a": 1.0, "b": 2.0, "c": 4.0}
+    timely, late = (TurnTaking(urges, now=0.0, period=2.0, spacing=0.3) for _ in range(2))
+    said = turns(timely, urges, 1.9, tick=0.01)
+    assert len(said) == 3
+    assert list(late.advance(1.9, urges)) == said
+
+
 def test_who_wants_nothing_gets_no_turn_and_is_ready_when_it_does() -> None:
     floor = TurnTaking(["a", "b"], now=0.0, period=2.0)
     assert set(turns(floor, {"a": 1.0}, 20)) == {"a"}

@@ -123,7 +123,8 @@ def draw_neuron(
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     left.plot(train.times, train.membrane[:, 0], color=_BLUE, lw=1.1)
     left.set(xlabel=time_unit, ylabel=membrane, title=title)
-    right.plot(currents, rates, "o-", color=_BLUE, ms=3.5, lw=1)
+    starts = np.flatnonzero(np.diff(rates > 0)) + 1  # no line across the jump from silence to firing
+    right.plot(*(np.insert(x, starts, np.nan) for x in (currents, rates)), "o-", color=_BLUE, ms=3.5, lw=1)
     right.set(xlabel=current, ylabel=rate, title="f–I curve", ylim=(0, None))
     _save(figure, path)
 
