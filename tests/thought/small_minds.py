@@ -1,10 +1,13 @@
 """Small minds for tests: random ones, and one that is really trained on 4×4 Sudokus."""
 
+from pathlib import Path
+
 import torch
 
 from chorus.thought import Mind, MindConfig, TerminationConfig
 from chorus.thought.tasks import make_task
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 NEVER = TerminationConfig(every=1, fixed_point=0, entropy=0)  # looks at every step and never stops anything
 
 # 4×4 Sudokus with one solution each, and the solutions.
@@ -69,38 +72,13 @@ segments = 2
 problems = 200
 held_out = 5
 """
-SUDOKU4_RUN = """
-[task]
-name = "sudoku4"
-
-[model]
-channels = 16
-key_channels = 4
-value_channels = 8
-hidden = 32
-
-[training]
-updates = 120
-problems = 32
-segment = 4
-segments = 4
-learning_rate = 0.005
-warmup = 20
-ema = 0.95
-
-[bank]
-problems = 3000
-held_out = 300
-"""
 
 
 def train_sudoku4(folder):
     """Train a 4×4 Sudoku mind from scratch with the project's own run; gives its score on puzzles held out."""
     from chorus.thought.runs import RunSettings, TrainingRun
 
-    settings = folder.with_suffix(".toml")
-    settings.write_text(SUDOKU4_RUN)
-    run = TrainingRun(RunSettings.read(settings), folder, device="cpu", precision="float32")
+    run = TrainingRun(RunSettings.read(CONFIGS / "sudoku4.toml"), folder, device="cpu", precision="float32")
     for _ in run.updates():
         pass
     return run.measure()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_minds import SUDOKU4_RUN
+from small_minds import CONFIGS
 
 import chorus
 from chorus.errors import ChorusError, InputError
@@ -140,7 +140,8 @@ def test_stop_ends_after_the_update_at_hand_and_saves(tmp_path):
 def start_training(out, *more):
     """Train without end in a process of its own, with a few problems, saving at every update."""
     settings = out.with_suffix(".toml")
-    settings.write_text(SUDOKU4_RUN.replace("updates = 120", "updates = 1000000").replace("= 3000", "= 300"))
+    plain = (CONFIGS / "sudoku4.toml").read_text()
+    settings.write_text(plain.replace("updates = 120", "updates = 1000000").replace("= 3000", "= 300"))
     code = (
         "from chorus.thought import runs; from chorus.cli import main; updates = runs.TrainingRun.updates;"
         "runs.TrainingRun.updates = lambda run: updates(run, save_every=0.0); main()"
