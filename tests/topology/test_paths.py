@@ -102,5 +102,5 @@ def test_bad_input():
         ct.path_counts(ct.full(), 10**7, 48, 0)
     with pytest.raises(InputError, match=r"1,000,000 distances of up to .* bits"):
         ct.path_counts(ct.causal(), 10**6, 1000, 10**6 - 1)
-    with pytest.raises(InputError, match="read must be at most 8"):
+    with pytest.raises(InputError, match="read must be one of the n = 9 actors 0 to 8, got 9"):
         ct.count_paths(ct.full(), 9, 3, 0, 9)

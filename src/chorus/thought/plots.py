@@ -23,6 +23,7 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import PercentFormatter
     except ImportError:
         raise InputError("pictures need matplotlib: pip install 'the-chorus[plot]'") from None
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
@@ -38,10 +39,11 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
         )
         ceiling = [score.any_thought / score.problems for _, score in rows]
         axis.plot(compute, ceiling, "--", color=color, alpha=0.6, label=f"{curve}: any thought right")
-        for (name, _), x, y in zip(rows, compute, accuracy, strict=True):
-            axis.annotate(name, (x, y), textcoords="offset points", xytext=(5, -12), fontsize=8, color=color)
+        for point, ((name, _), x, y) in enumerate(zip(rows, compute, accuracy, strict=True)):
+            place = (5, 5 if point % 2 else -12)  # neighbours may lie close together
+            axis.annotate(name, (x, y), textcoords="offset points", xytext=place, fontsize=8, color=color)
     axis.set(xscale="log", xlabel="GFLOP per problem", ylabel="problems answered exactly right")
-    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     for formatted in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
         formatted("{x:g}")
     axis.margins(x=0.1)
