@@ -121,9 +121,11 @@ class EtcdBatches:
         finally:  # whoever came meanwhile is told the same, and does not wait for a second time-out
             self._sender = None
             for one in [*together.values(), *self._waiting.values()]:
+                if one.outcome.done():
+                    continue
                 if isinstance(why, Exception):
                     one.outcome.set_exception(why)
-                elif not one.outcome.done():
+                else:
                     one.outcome.set_result(why)
             self._waiting.clear()
 
