@@ -84,7 +84,6 @@ def test_both_sides_of_a_cut_go_on_and_one_commits(
     puts.stop()
     load.stop(keep=minority)
     load.finish()
-    trial.settle(bed)
     transcript = trial.check(bed, load)
 
     # Each side hears its own and nobody else.
@@ -92,8 +91,7 @@ def test_both_sides_of_a_cut_go_on_and_one_commits(
     # The minority thinks on at its pace, says things, and commits none of them.
     paces = {n: trial.usual(load.said[n], begin, cut) for n in minority}
     pauses = {n: trial.longest(load.said[n], cut, over) for n in minority}
-    shared = 0.25 if "PYTEST_XDIST_WORKER" in os.environ else 0.0  # other tests beside this one take its processors
-    assert all(pauses[n] <= 2 * paces[n] + shared for n in minority), (pauses, paces)
+    assert all(pauses[n] <= 2 * paces[n] for n in minority), (pauses, paces)
     assert stuck == sizes
     assert committed == 0
     assert all(alone[n] > seconds / 4 for n in minority)
@@ -144,7 +142,6 @@ def test_kills_of_nodes_and_of_etcd_members_under_load_lose_nothing(
     wrote = sum(len(times) for times in load.said.values())
     load.stop(keep=[0])
     load.finish()
-    trial.settle(bed)
     transcript = trial.check(bed, load)
     figures = {
         "kills of nodes": KILLS,

@@ -47,19 +47,22 @@ class Load:
         self.closed: dict[str, dict[str, Any]] = {}
         self._asked: dict[int, list[Asking]] = {n: [] for n in range(len(bed.configs))}
         self._over = threading.Event()
+        self._finished = threading.Event()
         self._puzzles = [puzzle(seed, clues=45) for seed in range(10)]
         self._threads = []
         for number in range(len(bed.configs)):
-            for work in (self._watch, self._name, self._ask, self._ask):
+            threading.Thread(target=self._watch, args=(number,), daemon=True).start()
+            for work in (self._name, self._ask, self._ask):
                 self._threads.append(threading.Thread(target=work, args=(number,), daemon=True))
         for thread in self._threads:
             thread.start()
 
     def _watch(self, number: int) -> None:
         config = self.bed.configs[number]
-        while not self._over.is_set():
+        while not self._finished.is_set():
             try:
-                for event in request(config.control_path, 1.0, op="watch"):
+                # One connection for as long as the node lives: what is told between two would be taken for a pause.
+                for event in request(config.control_path, None, op="watch"):
                     now = time.monotonic()
                     if event["event"] == "said" and event["who"] == config.node.name:
                         self.said[number].append(now)
@@ -101,9 +104,13 @@ class Load:
             thread.join(LONG)
 
     def finish(self) -> None:
-        """Wait until the rounds that were kept are over."""
+        """Wait until the rounds that were kept are over, the mesh is at rest, and all of it was told."""
         for asking in itertools.chain.from_iterable(self._asked.values()):
             asking.follow(self.closed)
+        settle(self.bed)
+        last = self.bed.status(0)["committed"]["size"] - 1
+        wait_for(lambda: all(last in told for told in self.committed.values()), LONG, "the last commit was not told")
+        self._finished.set()
 
 
 class Asking:
