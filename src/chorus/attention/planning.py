@@ -269,7 +269,7 @@ def _veils(readable: Bools, at: int) -> tuple[Veil, ...]:
     closed = hidden.any((0, 1))
     if not closed.any():
         return ()
-    fence = np.zeros(hidden.shape[2] + 2, np.int8)
+    fence = np.zeros(hidden.shape[2] + 2, bool)
     fence[1:-1] = closed
-    edges = np.flatnonzero(np.diff(fence)).reshape(-1, 2)
+    edges = np.flatnonzero(fence[1:] != fence[:-1]).reshape(-1, 2)
     return tuple(Veil(at + a, at + b, torch.from_numpy(hidden[:, :, a:b])) for a, b in edges.tolist())
