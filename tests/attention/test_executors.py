@@ -169,6 +169,55 @@ def test_tiles_in_several_calls_give_what_one_call_gives(
         torch.testing.assert_close(x, y)
 
 
+@pytest.mark.parametrize("executor", ["reference", *EXECUTORS])
+@pytest.mark.parametrize("spec", ["sliding_window(20) | logarithmic()", "causal()"])
+@pytest.mark.parametrize("select", ["soft", "entmax"])
+def test_autocast_changes_neither_values_nor_gradients(spec: str, executor: str, select: str) -> None:
+    inputs = tensors(200, kind=torch.float32)
+    wanted, *gradients = values_and_gradients(*inputs, spec, executor=executor, select=select)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = attend(*inputs, spec, executor=executor, select=select)
+    assert out.dtype == torch.float32
+    down = torch.linspace(-1, 1, out.numel()).view(out.shape)
+    assert_close([out, *torch.autograd.grad(out, inputs, down)], [wanted, *gradients], 1e-5)
+
+
+@pytest.mark.parametrize("select", ["soft", "entmax"])
+def test_a_backward_pass_under_autocast_is_not_rounded(select: str) -> None:
+    inputs = tensors(200, kind=torch.float32)
+    spec = "sliding_window(20) | logarithmic()"
+    wanted = values_and_gradients(*inputs, spec, select=select)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_close(values_and_gradients(*inputs, spec, select=select), wanted, 1e-5)
+
+
+@pytest.mark.parametrize("select", ["soft", "sparsemax"])
+def test_a_second_derivative_is_refused_or_right(select: str) -> None:
+    x, *_ = tensors(150, heads=1, keys=1, dim=4)
+    weight = torch.eye(4, dtype=torch.float64, requires_grad=True)
+
+    def penalty(executor: str) -> Tensor:
+        y = x @ weight
+        out = attend(y, y, y, "sliding_window(20)", executor=executor, select=select)
+        return torch.autograd.grad(out.square().sum(), x, create_graph=True)[0].square().sum()
+
+    # The penalty depends on the weight beside attention as well, so that a part left out would not be noticed.
+    for executor in EXECUTORS:
+        with pytest.raises(InputError, match=r'differentiable once.*use executor="reference"'):
+            penalty(executor)
+    (found,) = torch.autograd.grad(penalty("reference"), weight)
+    step = torch.zeros_like(weight)
+    step[1, 2] = 1e-6
+    above, below = [penalty_at(x, weight + sign * step, select) for sign in (1, -1)]
+    torch.testing.assert_close(found[1, 2], (above - below) / 2e-6, atol=1e-4, rtol=1e-4)
+
+
+def penalty_at(x: Tensor, weight: Tensor, select: str) -> Tensor:
+    y = x @ weight.detach()
+    out = attend(y, y, y, "sliding_window(20)", executor="reference", select=select)
+    return torch.autograd.grad(out.square().sum(), x)[0].square().sum()
+
+
 def test_torch_compile_compiles_around_it() -> None:
     inputs = tensors(200)
     spec = "sliding_window(20) | sink_tokens(4)"

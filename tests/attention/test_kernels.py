@@ -156,13 +156,38 @@ def test_regression_of_a_known_function(kernel: str, bandwidth: float) -> None:
     torch.testing.assert_close(nadaraya_watson(x[:3], at, noisy, bandwidth, kernel), torch.stack(by_hand))
 
 
+@pytest.mark.parametrize("origin", [2_000.0, -100_000.0])
+def test_distances_keep_their_digits_far_from_the_origin(origin: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = (
+        torch.rand(300, 1, generator=generator) * 64
+    ).round() / 64 + origin  # exact in float32, so that only sums round
+    x[7] = 1e6  # one outlier takes nobody's digits
+    y = torch.randn(300, 2, generator=generator)
+    exact = reference(*(z.double()[None, None] for z in (x, x, y)), None, Gaussian(0.05))[0, 0]
+    for found in (
+        nadaraya_watson(x, x, y, bandwidth=0.05),
+        attend(x[None, None], x[None, None], y[None, None], "full()", score="gaussian(0.05)", executor="tiles")[0, 0],
+    ):
+        torch.testing.assert_close(found.double(), exact, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("score", ["dot", "cosine(4)", "gaussian(2)", "laplace(2)"])
+def test_a_look_up_in_half_precision_is_computed_in_float32(score: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    halves = [(torch.randn(size, generator=generator) + 100).half() for size in ((3, 8), (5, 8), (5, 2))]
+    found = lookup(*halves, score=score)
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found, lookup(*(x.double() for x in halves), score=score).half())
+
+
 def test_bad_input() -> None:
     q, k, v = inputs(5)
     with pytest.raises(InputError, match="a query per key"):
         linear_attention(q, k[:, :, :4], v[:, :, :4], Elu1(), causal=True)
     with pytest.raises(InputError, match="must be even"):
         Fourier(8, 5)
-    with pytest.raises(InputError, match="positive sizes"):
+    with pytest.raises(InputError, match="positive whole sizes"):
         Favor(8, 0)
     with pytest.raises(InputError, match="pass causal=True"):
         linear_attention(q, k, v, Elu1(), state=LinearState())

@@ -25,6 +25,7 @@ from chorus.topology import Topology, full, parse
 F = TypeVar("F", bound=Callable[..., object])
 
 EXECUTORS = ("auto", "reference", "tiles", "diagonals", "flex")
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 REFERENCE_LIMIT = 1 << 28  # pairs that the dense definition may hold per head
 
 
@@ -49,8 +50,9 @@ def attend(
 ) -> Float[Tensor, "B H Q E"]:
     """Attend over a topology: outₜ = Σ wₜₛ vₛ over the s that t reads, with w = select(score(qₜ, kₛ)).
 
-    Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes the speed and the
-    rounding, never the meaning; `docs/attention.md` says which is fast when. `torch.compile` compiles around it.
+    Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes
+    the speed and the rounding, never the meaning; `docs/attention.md` says which is fast when. `torch.compile` compiles
+    around it. The dtype is that of q, k and v, also under autocast; half precision is computed in float32.
 
     Args:
         q: queries, of actors first to first + Q − 1; query head h reads key head h // (H/G).
@@ -79,6 +81,24 @@ def attend(
     _check(q, k, v, topology, layer, first, actors, executor)
     if 0 in q.shape[:3]:
         return q[..., :1].expand(*q.shape[:3], v.shape[3]) + 0 * (k.sum() + v.sum())
+    # Autocast would round inside an executor, where sums of the forward and the backward pass have to agree.
+    with torch.autocast(q.device.type, enabled=False):
+        return _attend(q, k, v, topology, layer, first, actors, score, select, executor)
+
+
+def _attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    topology: Topology | None,
+    layer: int,
+    first: int,
+    actors: int | None,
+    score: Score,
+    select: Select,
+    executor: str,
+) -> Tensor:
+    """Choose an executor and run it on checked inputs."""
     if executor == "flex" and topology is not None:
         from chorus.attention.flex import flex
 
@@ -216,6 +236,8 @@ def _check(
     for name, x in (("q", q), ("k", k), ("v", v)):
         if not isinstance(x, Tensor):
             raise InputError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
+        if x.is_nested or x.layout != torch.strided:
+            raise InputError(f"{name} must be one dense tensor, not nested or {x.layout}: pad or densify it")
     for name, number in (("layer", layer), ("first", first), ("actors", actors)):
         if not isinstance(number, int) and (number is not None or name != "actors"):
             raise InputError(f"{name} must be a whole number, not {number!r}")
@@ -230,10 +252,13 @@ def _check(
         raise InputError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key heads evenly: {shapes}")
     if not k.shape[2] or not q.shape[3]:
         raise InputError(f"attention needs at least one key and one feature: {shapes}")
-    if not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
-        raise InputError(f"q, k and v need one floating dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
+    if not q.dtype == k.dtype == v.dtype or q.dtype not in DTYPES:
+        names = ", ".join(str(kind).removeprefix("torch.") for kind in DTYPES)
+        raise InputError(f"q, k and v need one floating dtype ({names}), not {q.dtype}, {k.dtype}, {v.dtype}")
     if not q.device == k.device == v.device:
         raise InputError(f"q, k and v must be on one device, not {q.device}, {k.device}, {v.device}")
+    if q.device.type == "meta":
+        raise InputError("q, k and v are on the meta device, where there are no numbers: move them to a real one")
     if topology is not None and (first < 0 or first + q.shape[2] != k.shape[2]):
         raise InputError(
             f"queries of actors {first} to {first + q.shape[2] - 1} do not end where the {k.shape[2]} keys do: "

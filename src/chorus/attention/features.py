@@ -38,8 +38,8 @@ def _gaussian_directions(
     dim: int, features: int, seed: int, orthogonal: bool, device: torch.device | None
 ) -> Float[Tensor, "M D"]:
     """Rows distributed as N(0, I); orthogonal within each block of `dim` rows, which lowers the variance."""
-    if dim < 1 or features < 1:
-        raise InputError(f"random features need positive sizes, not dim={dim} and features={features}")
+    if not (isinstance(dim, int) and isinstance(features, int)) or dim < 1 or features < 1:
+        raise InputError(f"random features need positive whole sizes, not dim={dim} and features={features}")
     generator = torch.Generator().manual_seed(seed)
     if not orthogonal:
         return torch.randn(features, dim, generator=generator).to(device=device)
@@ -63,8 +63,10 @@ class Favor:
         features: number M of random features.
         seed: draws the directions ω.
         orthogonal: make the directions orthogonal within each block of D.
-        scale: the kernel is exp(scale·q·k); None is 1/√D.
+        scale: the kernel is exp(scale·q·k), scale above 0; None is 1/√D.
         device: where the directions live.
+
+    Raises InputError for sizes that are not whole and positive, and a scale that is not.
 
     >>> phi = Favor(dim=8, features=16)
     >>> phi(torch.zeros(2, 8), query=True).shape
@@ -83,6 +85,8 @@ class Favor:
         device: torch.device | None = None,
     ) -> None:
         self.directions = _gaussian_directions(dim, features, seed, orthogonal, device)
+        if scale is not None and not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"the softmax kernel's scale must be a positive number, not {scale}")
         self.scale = dim**-0.5 if scale is None else scale
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b M"]:
@@ -130,7 +134,7 @@ class Fourier:
     ) -> None:
         if features % 2:
             raise InputError(f"Fourier features come in pairs: features must be even, not {features}")
-        if not bandwidth > 0:
+        if not (math.isfinite(bandwidth) and bandwidth > 0):
             raise InputError(f"a Gaussian kernel's bandwidth must be positive, not {bandwidth}")
         self.directions = _gaussian_directions(dim, features // 2, seed, orthogonal, device) / bandwidth
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from chorus.attention.chunk import Chunk, chunks
+from chorus.attention.once import once
 from chorus.attention.program import Program
 from chorus.attention.scores import Score
 from chorus.attention.select import Select
@@ -35,7 +35,7 @@ class ProgramAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Compute each chunk again under autograd."""
         q, k, v = ctx.saved_tensors

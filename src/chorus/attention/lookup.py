@@ -1,10 +1,11 @@
 """Attention as a differentiable dictionary, and as kernel regression."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from chorus.attention.finite import refuse_not_finite
-from chorus.attention.scores import Dot, Gaussian, Score, parse_score
+from chorus.attention.scores import Dot, Gaussian, Laplace, Score, parse_score
 from chorus.attention.select import Select, Soft, parse_select
 from chorus.errors import InputError
 
@@ -21,7 +22,8 @@ def lookup(
     With `select="hard"` this is the value of the best-matching key, as in a table; with "soft" it is a blend that a
     gradient flows through. The order of the keys does not matter, and permuting the queries permutes the answers.
 
-    Raises InputError when shapes do not fit, the dictionary is empty, or a number on the CPU is not finite.
+    Half precision is computed in float32. Raises InputError when shapes or dtypes do not fit, the dictionary is empty,
+    or a number on the CPU is not finite.
 
     >>> import torch
     >>> keys = torch.eye(3)
@@ -29,16 +31,26 @@ def lookup(
     >>> lookup(torch.tensor([[0.1, 0.9, 0.0]]), keys, values, select="hard").tolist()
     [[20.0]]
     """
-    if queries.shape[-1] != keys.shape[-1] or keys.shape[:-1] != values.shape[:-1]:
+    if (
+        min(queries.dim(), keys.dim()) < 2
+        or queries.shape[-1] != keys.shape[-1]
+        or keys.shape[:-1] != values.shape[:-1]
+    ):
         raise InputError(
             f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values {tuple(values.shape)} do not fit: "
-            "queries and keys share their features, keys and values their number"
+            "each is (number, features); queries and keys share their features, keys and values their number"
+        )
+    if not queries.dtype == keys.dtype == values.dtype or not queries.is_floating_point():
+        raise InputError(
+            "queries, keys and values need one floating dtype, not "
+            f"{queries.dtype}, {keys.dtype}, {values.dtype}: convert with .float()"
         )
     if not keys.shape[-2]:
         raise InputError("a look-up in an empty dictionary has no answer")
     refuse_not_finite(queries=queries, keys=keys, values=values)
-    weights = parse_select(select)(parse_score(score)(queries, keys))
-    return weights @ values
+    kind = torch.promote_types(queries.dtype, torch.float32)
+    weights = parse_select(select)(parse_score(score)(queries.to(kind), keys.to(kind)))
+    return (weights @ values.to(kind)).to(queries.dtype)
 
 
 def nadaraya_watson(
@@ -57,7 +69,7 @@ def nadaraya_watson(
         bandwidth: width of the kernel, in the units of x.
         kernel: "gaussian", exp(−‖·‖²/2σ²), or "laplace", exp(−‖·‖₁/σ).
 
-    Raises InputError for another kernel, or a bandwidth that is not positive.
+    Raises InputError for another kernel, a bandwidth that is not positive, and as `lookup` does.
 
     >>> import torch
     >>> at = torch.linspace(0, 3.1, 32)[:, None]
@@ -67,6 +79,4 @@ def nadaraya_watson(
     """
     if kernel not in ("gaussian", "laplace"):
         raise InputError(f'kernel must be "gaussian" or "laplace", not "{kernel}"')
-    return lookup(
-        x, samples, observed, Gaussian(bandwidth) if kernel == "gaussian" else parse_score(f"laplace({bandwidth})")
-    )
+    return lookup(x, samples, observed, Gaussian(bandwidth) if kernel == "gaussian" else Laplace(bandwidth))

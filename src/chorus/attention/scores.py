@@ -36,8 +36,20 @@ class Score(Protocol):
 
 
 def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a positive number, not {value}")
+    if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be a positive number, not {value!r}")
+
+
+def _from_centre(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure q and k from a typical key, which changes no distance.
+
+    Far from the origin (years, prices) a distance taken as ‖q‖² + ‖k‖² − 2q·k has lost its digits in float32. The
+    typical key is a median, which no single far key moves, of about 64 keys a head, which costs little.
+    """
+    some = k.detach()[..., :: max(1, k.shape[-2] // 64), :]
+    ranked = some.flatten(0, -2).sort(0).values
+    centre = ranked[len(ranked) // 2]
+    return q - centre, k - centre
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,8 @@ class Dot:
     scale: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not math.isfinite(self.scale):
-            raise InputError(f"a dot score's scale must be finite, not {self.scale}")
+        if self.scale is not None and not (isinstance(self.scale, int | float) and math.isfinite(self.scale)):
+            raise InputError(f"a dot score's scale must be a finite number, not {self.scale!r}")
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return scale·q·k for every pair."""
@@ -96,6 +108,7 @@ class Gaussian:
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return −‖q − k‖² / 2σ² for every pair."""
+        q, k = _from_centre(q, k)
         squared = q.square().sum(-1)[..., :, None] + k.square().sum(-1)[..., None, :] - 2 * (q @ k.mT)
         return squared / (-2 * self.bandwidth**2)
 
@@ -104,6 +117,7 @@ class Gaussian:
     ) -> tuple[Float[Tensor, "*b Q E"], Float[Tensor, "*c K E"], float]:
         """Return q and k with one more feature: 1 beside q, −‖k‖²/2 beside k."""
         # −‖q−k‖²/2 = q·k − ‖k‖²/2 − ‖q‖²/2; the last term is the same for every key and drops out.
+        q, k = _from_centre(q, k)
         one = torch.ones_like(q[..., :1])
         half = k.square().sum(-1, keepdim=True) / -2
         return torch.cat([q, one], -1), torch.cat([k, half], -1), self.bandwidth**-2
@@ -144,9 +158,9 @@ def parse_score(score: str | Score) -> Score:
     Gaussian(bandwidth=0.5)
     """
     if not isinstance(score, str):
-        if isinstance(score, Score):
+        if isinstance(score, Score) and not isinstance(score, type):
             return score
-        raise InputError(f"score must be a name or a score, not {type(score).__name__}")
+        raise InputError(f'score must be a name or a score, as in "gaussian(0.5)" or Gaussian(0.5), not {score!r}')
     match = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*([-+.\deE]*)\s*\))?\s*", score)
     if not match or match[1] not in SCORES:
         raise InputError(f'unknown score "{score}": choose one of {", ".join(SCORES)}, as in "gaussian(0.5)"')

@@ -82,8 +82,8 @@ class TopK:
     k: int
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise InputError(f"top_k needs k of at least 1, not {self.k}")
+        if not isinstance(self.k, int) or self.k < 1:
+            raise InputError(f"top_k needs a whole k of at least 1, not {self.k!r}")
 
     def __call__(
         self, scores: Float[Tensor, "*rows K"], readable: Bool[Tensor, "*#rows K"] | None = None
@@ -181,9 +181,9 @@ def parse_select(select: str | Select) -> Select:
     TopK(k=8)
     """
     if not isinstance(select, str):
-        if isinstance(select, Select):
+        if isinstance(select, Select) and not isinstance(select, type):
             return select
-        raise InputError(f"select must be a name or a selection, not {type(select).__name__}")
+        raise InputError(f'select must be a name or a selection, as in "top_k(8)" or TopK(8), not {select!r}')
     if match := re.fullmatch(r"\s*top_k\s*\(\s*(\d+)\s*\)\s*", select):
         return TopK(int(match[1]))
     if select.strip() not in SELECTIONS:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from chorus.attention import fused
 from chorus.attention.chunk import Chunk, chunks
+from chorus.attention.once import once
 from chorus.attention.program import Program
 
 
@@ -40,7 +40,7 @@ class ProgramSoftmax(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Compute each chunk's weights again, then its gradients."""
         q, k, v, out, sums = ctx.saved_tensors
