@@ -1,16 +1,26 @@
 """Bad input is named: what, where, and what to do."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from chorus.attention import (
+    Dot,
+    Elu1,
     Favor,
+    Gaussian,
+    Indexer,
     KeyValueCache,
+    LinearState,
     MultiHeadAttention,
+    Soft,
+    TopK,
     attend,
     linear_attention,
     lookup,
     rebase,
+    rotate,
     select_blocks,
 )
 from chorus.errors import InputError
@@ -31,6 +41,9 @@ X = torch.randn(1, 4, 40, 8)
         (X[:, :, :39], X, X, "first = keys - queries"),
         (X[:, :, :0], X[:, :, :0], X[:, :, :0], "at least one key"),
         (X.to("meta"), X, X, "on one device"),
+        (X.to("meta"), X.to("meta"), X.to("meta"), "on the meta device"),
+        (X.to_sparse(), X, X, "one dense tensor"),
+        (X.to(torch.float8_e4m3fn),) * 3 + ("bfloat16, float16",),
     ],
 )
 def test_shapes_dtypes_and_devices(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, message: str) -> None:
@@ -61,6 +74,8 @@ def test_large_numbers_are_not_mistaken_for_infinity() -> None:
         ({"topology": "causal()", "executor": "triton"}, "unknown executor"),
         ({"topology": "causal()", "score": "best"}, "unknown score"),
         ({"topology": "causal()", "select": "best"}, "unknown selection"),
+        ({"topology": "causal()", "score": Gaussian}, r"as in \"gaussian\(0.5\)\" or Gaussian\(0.5\), not <class"),
+        ({"topology": "causal()", "select": Soft}, "must be a name or a selection"),
         ({"topology": "causal()", "actors": 39}, "more than the 39"),
         ({"topology": "causal()", "first": 3}, "first = keys - queries"),
         ({"topology": "causal()", "first": 0.5}, "first must be a whole number, not 0.5"),
@@ -126,3 +141,65 @@ def test_what_does_not_fit_the_smaller_parts_is_named() -> None:
         rebase(X, torch.arange(40), torch.arange(39))
     with pytest.raises(InputError, match=r"x must be \(batch, tokens, 32\), not \(1, 5, 31\)"):
         MultiHeadAttention(32, 4)(torch.zeros(1, 5, 31))
+
+
+Q = torch.randn(1, 2, 40, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: TopK(2.5), "whole k of at least 1, not 2.5"),  # type: ignore[arg-type]
+        (lambda: Dot("a"), "must be a finite number, not 'a'"),  # type: ignore[arg-type]
+        (lambda: Gaussian("0.1"), "must be a positive number, not '0.1'"),  # type: ignore[arg-type]
+        (lambda: Favor(8, 2.5), "positive whole sizes"),  # type: ignore[arg-type]
+        (lambda: Favor(8, 4, scale=-1.0), "scale must be a positive number"),
+        (lambda: select_blocks(Q, Q, block=2.5, keep=2), "whole block"),  # type: ignore[arg-type]
+        (lambda: select_blocks(Q, Q[:, :0], block=8, keep=2), "hold nothing"),
+        (lambda: select_blocks(Q[:, :, :0], Q[:, :, :0], block=8, keep=2), "hold nothing"),
+        (
+            lambda: select_blocks(Q, Q, block=8, keep=2, summary=lambda q, k, b: q),
+            r"\(2, 40, 5\) here, not \(2, 40, 8\)",
+        ),
+        (lambda: select_blocks(Q, Q, block=8, keep=2, summary=Indexer(7)), "heads of 7 features, not 8"),
+        (lambda: lookup(Q, Q, Q.double()), "one floating dtype"),
+        (lambda: lookup(Q.long(), Q.long(), Q.long()), "one floating dtype"),
+        (lambda: lookup(Q[0, 0, 0], Q[0, 0], Q[0, 0]), r"each is \(number, features\)"),
+        (lambda: rotate(Q, torch.arange(80).view(2, 40)[:, None, None]), "do not fit vectors"),
+        (lambda: rotate(Q, torch.arange(120).view(3, 40)), "do not fit vectors"),
+        (lambda: rotate(Q.long(), torch.arange(40)), "floating vectors, not torch.int64"),
+        (lambda: linear_attention(Q, Q[:, :0], Q[:, :0], Elu1()), "heads do not divide"),
+        (lambda: linear_attention(Q, Q.double(), Q, Elu1()), "one floating dtype"),
+        (lambda: linear_attention(Q, Q, Q, "elu1"), "must be a feature map"),  # type: ignore[arg-type]
+        (lambda: linear_attention(Q, Q, Q, Elu1(), causal=True, chunk=2.5), "whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_used_is_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_a_cache_and_a_state_take_what_they_began_with() -> None:
+    one = Q[:, :, 0]
+    cache = KeyValueCache("causal()", actors=3)
+    for q, k, message in [
+        (torch.zeros(1, 3, 8), one, "3 query heads cannot share 2 key heads"),
+        (one.double(), one, "one floating dtype and one device"),
+        (one.long(), one.long(), "one floating dtype"),
+        (one.numpy(), one, "must be a torch.Tensor, not ndarray"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            cache.step(q, k, k)
+    cache.step(one, one, one)
+    with pytest.raises(InputError, match=r"float64 on cpu, do not fit the cache"):
+        cache.step(one.double(), one.double(), one.double())
+    assert cache.kept == [0]
+    state = LinearState()
+    state.step(one, one, one, Elu1())
+    with pytest.raises(InputError, match=r"holds sums \(1, 2, 8, 9\), and these tokens give \(1, 2, 8, 4\)"):
+        state.step(one, one, one[..., :3], Elu1())
+
+
+def test_a_batch_of_nothing_has_heads_too() -> None:
+    module = MultiHeadAttention(32, 4, topology="causal()", rotary=100.0)
+    assert module(torch.zeros(0, 5, 32)).shape == (0, 5, 32)

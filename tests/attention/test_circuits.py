@@ -89,6 +89,7 @@ def test_composition_against_dense_products() -> None:
             for j, y in enumerate(b):
                 wanted = (x @ y).norm() / (x.norm() * y.norm())
                 torch.testing.assert_close(scores.view(-1, 3)[i, j], wanted)
+    torch.testing.assert_close(composition(first.ov(1), later.ov(2)), scores[2])
 
 
 def test_copying_is_one_for_a_head_that_copies() -> None:

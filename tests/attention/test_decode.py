@@ -18,6 +18,7 @@ SPECS = [
     "dilated(4, dilation=3)",
     "causal() - sliding_window(3)",
     "graph([[5, 1], [9, 1], [9, 2], [20, 2]])",
+    "full() - full()",
 ]
 
 

@@ -61,6 +61,8 @@ class Indexer(nn.Module):
 
     def forward(self, q: Float[Tensor, "H T D"], k: Float[Tensor, "H T D"], block: int) -> Float[Tensor, "H T n"]:
         """Return the scores of the blocks, as a summary does."""
+        if q.shape[-1] != self.query.in_features:
+            raise InputError(f"this Indexer is for heads of {self.query.in_features} features, not {q.shape[-1]}")
         index = self.query(q).view(*q.shape[:2], self.heads, -1)
         found = torch.relu(index @ self.key(_pooled(k, block)).mT[:, None])
         scores: Tensor = (self.weight(q)[..., None] * found).sum(2)
@@ -195,14 +197,19 @@ def select_blocks(
     """
     if q.dim() != 4 or k.dim() != 4 or q.shape[0] != 1 or k.shape[0] != 1:
         raise InputError(f"blocks are selected for one sequence (1, heads, T, features), not {tuple(q.shape)}")
-    if q.shape[2:] != k.shape[2:] or q.shape[1] % k.shape[1]:
-        raise InputError(f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit")
-    if not 1 <= own <= keep or block < 1:
-        raise InputError(f"need block ≥ 1 and 1 ≤ own ≤ keep, not block={block}, own={own}, keep={keep}")
+    if 0 in q.shape or q.shape[2:] != k.shape[2:] or not k.shape[1] or q.shape[1] % k.shape[1]:
+        raise InputError(f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit, or hold nothing")
+    whole = all(isinstance(number, int) for number in (block, own, keep))
+    if not whole or not 1 <= own <= keep or block < 1:
+        raise InputError(f"need whole block ≥ 1 and 1 ≤ own ≤ keep, not block={block}, own={own}, keep={keep}")
     refuse_not_finite(q=q, k=k)
     queries, keys = q[0].float(), k[0].float().repeat_interleave(q.shape[1] // k.shape[1], dim=0)
     with torch.no_grad():
-        scores = summary(queries, keys, block).masked_fill(_hidden(q.shape[2], block, q.device), -torch.inf)
+        scores, hidden = summary(queries, keys, block), _hidden(q.shape[2], block, q.device)
+        if scores.shape != (q.shape[1], *hidden.shape):
+            wanted = (q.shape[1], *hidden.shape)
+            raise InputError(f"a summary scores (heads, tokens, blocks), {wanted} here, not {tuple(scores.shape)}")
+        scores = scores.masked_fill(hidden, -torch.inf)
         importance = _by_query_block(scores.softmax(-1), block)
         mass = torch.cat([_by_query_block(part, block) for part in _block_mass(queries, keys, block)])
     distance = torch.arange(len(mass))[:, None] - torch.arange(len(mass))

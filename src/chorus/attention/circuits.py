@@ -123,7 +123,7 @@ def composition(earlier: FactoredMatrix, later: FactoredMatrix) -> Float[Tensor,
     for _ in range(later.left.dim() - 2):
         first = first.unsqueeze(-3)
     norm = torch.linalg.matrix_norm(first @ middle @ last.mT)
-    sizes = earlier.norm().reshape(*earlier.shape[:-2], *[1] * (len(later.shape) - 2)) * later.norm()
+    sizes = earlier.norm().reshape((*earlier.shape[:-2], *[1] * (len(later.shape) - 2))) * later.norm()
     scores: Tensor = norm / sizes
     return scores
 

@@ -127,21 +127,34 @@ class KeyValueCache:
     ) -> Float[Tensor, "B H E"]:
         """Take the next token's query, key and value; return its attention output.
 
-        Raises InputError when there are no more actors, when shapes differ from the first token's, and when a number
-        on the CPU is not finite.
+        Raises InputError when there are no more actors, when shapes, dtype or device differ from the first token's, and
+        when a number on the CPU is not finite.
         """
         t = self.length
         if t >= self.actors:
             raise InputError(f"the cache was made for {self.actors} actors: make it for more")
+        for name, x in (("q", q), ("k", k), ("v", v)):
+            if not isinstance(x, Tensor):
+                raise InputError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
         shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
         if not q.dim() == k.dim() == v.dim() == 3 or k.shape[:2] != v.shape[:2] or q.shape[::2] != k.shape[::2]:
             raise InputError(f"a step takes one token's (batch, heads, features), not {shapes}")
+        if not k.shape[1] or q.shape[1] % k.shape[1]:
+            raise InputError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key heads evenly: {shapes}")
+        kinds = {(x.dtype, x.device) for x in (q, k, v)}
+        if len(kinds) > 1 or not q.is_floating_point():
+            named = ", ".join(f"{x.dtype} on {x.device}" for x in (q, k, v))
+            raise InputError(f"q, k and v need one floating dtype and one device, not {named}")
         refuse_not_finite(q=q, k=k, v=v)
         if self._keys is None or self._values is None:
             self._keys = k.new_empty(*k.shape[:2], self.capacity, k.shape[2])
             self._values = v.new_empty(*v.shape[:2], self.capacity, v.shape[2])
-        if self._keys[:, :, 0].shape != k.shape or self._values[:, :, 0].shape != v.shape:
-            raise InputError(f"{shapes} do not fit the cache, which began with other batches, heads or features")
+        for held, new in ((self._keys, k), (self._values, v)):
+            if (*held.shape[:2], held.shape[3]) != new.shape or (held.dtype, held.device) != (new.dtype, new.device):
+                raise InputError(
+                    f"{shapes}, {new.dtype} on {new.device}, do not fit the cache, which began with other batches, "
+                    f"heads, features, dtype or device: keys {tuple(held.shape)}, {held.dtype} on {held.device}"
+                )
         if self._last[t] >= t:
             slot = heappop(self._free)
             self._slots[t] = slot

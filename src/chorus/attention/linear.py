@@ -40,7 +40,7 @@ def linear_attention(
         chunk: tokens per chunk when causal; changes the speed, not the result.
         state: start from what was read before, and add these tokens to it (causal only).
 
-    Raises InputError when shapes do not fit, or a number on the CPU is not finite.
+    Raises InputError when shapes, dtypes or the state do not fit, or a number on the CPU is not finite.
 
     >>> from chorus.attention import Elu1
     >>> q, k, v = torch.randn(3, 1, 2, 10, 4).unbind()
@@ -50,13 +50,17 @@ def linear_attention(
     """
     if q.dim() != 4 or k.dim() != 4 or v.shape[:3] != k.shape[:3] or q.shape[0] != k.shape[0]:
         raise InputError(f"q, k, v do not fit: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
-    if q.shape[1] % k.shape[1] or q.shape[3] != k.shape[3]:
+    if not k.shape[1] or q.shape[1] % k.shape[1] or q.shape[3] != k.shape[3]:
         raise InputError(f"q {tuple(q.shape)} and k {tuple(k.shape)} differ in features, or heads do not divide")
+    if not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
+        raise InputError(f"q, k and v need one floating dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
+    if not callable(phi):
+        raise InputError(f"phi must be a feature map, as in Elu1() or Favor(64, 256), not {phi!r}")
     refuse_not_finite(q=q, k=k, v=v)
     if causal and q.shape[2] != k.shape[2]:
         raise InputError(f"causal attention needs a query per key, not {q.shape[2]} and {k.shape[2]}")
-    if chunk < 1:
-        raise InputError(f"a chunk holds at least one token, not {chunk}")
+    if not isinstance(chunk, int) or chunk < 1:
+        raise InputError(f"a chunk holds a whole number of tokens, at least one, not {chunk}")
     if state is not None and not causal:
         raise InputError("a state is carried along by causal attention only: pass causal=True")
     kind = torch.promote_types(q.dtype, torch.float32)
@@ -97,6 +101,11 @@ def _causal_sums(
     first = torch.zeros_like(written[:, :, :1])
     if state is not None:
         if state.sums is not None:
+            if state.sums.shape != first[:, :, 0].shape:
+                raise InputError(
+                    f"the state holds sums {tuple(state.sums.shape)}, and these tokens give "
+                    f"{tuple(first[:, :, 0].shape)}: batch, key heads, features or value features differ"
+                )
             first = state.sums[:, :, None]
             written = written + first
         state.sums = written[:, :, -1]

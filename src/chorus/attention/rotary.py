@@ -57,7 +57,7 @@ def rotate(
         freqs: use these F frequencies (radians per position) instead, as scaled-rotary models need.
         interleaved: pair features (2i, 2i+1) instead of (i, i + D/2).
 
-    Raises InputError when D is odd or the positions do not fit.
+    Raises InputError when D is odd, x is not floating, or the positions do not fit.
 
     >>> x = torch.tensor([[1.0, 0.0]])
     >>> torch.allclose(rotate(x, torch.tensor([math.pi / 2])), torch.tensor([[0.0, 1.0]]), atol=1e-6)
@@ -65,8 +65,19 @@ def rotate(
 
     """
     dim = x.shape[-1]
-    if positions.shape[-1:] not in (x.shape[-2:-1], (1,)):
-        raise InputError(f"{positions.shape[-1:]} positions do not fit {x.shape[-2]} vectors of shape {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise InputError(f"rotary turns floating vectors, not {x.dtype}")
+    over = len(x.shape[:-1]) - positions.dim()  # of how many leading dimensions the positions say nothing
+    if (
+        x.dim() < 2
+        or not positions.dim()
+        or over < 0
+        or any(given not in (size, 1) for given, size in zip(positions.shape, x.shape[over:-1], strict=True))
+    ):
+        raise InputError(
+            f"positions {tuple(positions.shape)} do not fit vectors {tuple(x.shape)}: give one per vector, "
+            f"({', '.join(map(str, x.shape[-2:-1]))}), or with a 1 for every dimension that shares them"
+        )
     if freqs is not None and freqs.shape != (dim // 2,):
         raise InputError(f"{dim} features need {dim // 2} frequencies, not shape {tuple(freqs.shape)}")
     angle = phases(positions.to(x.device), dim, base, freqs)
