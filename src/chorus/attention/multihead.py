@@ -102,7 +102,8 @@ class MultiHeadAttention(nn.Module):
 
     @staticmethod
     def _split(x: Tensor, heads: int) -> Tensor:
-        return x.unflatten(2, (heads, x.shape[2] // heads)).transpose(1, 2)
+        apart: Tensor = x.unflatten(2, (heads, x.shape[2] // heads))
+        return apart.transpose(1, 2)
 
     def weights(self) -> HeadWeights:
         """Return the projections head by head, as views that a gradient flows through."""

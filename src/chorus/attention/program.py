@@ -180,7 +180,7 @@ class Component:
         near: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
         if not self.solid:
             near &= iv.contains(self.strip.offsets, distance)
-        # A row's keys are the next row's, one further: a view, made without the checks that would take most of the time.
+        # A row's keys are the next row's, one further: a view, made without checks that would take most of the time.
         inside: Bools = np.ndarray((stop - start, high - low), bool, near, stop - start - 1, strides=(-1, 1))
         for (least, most), first, last, axis in ((self.readers, start, stop, 1), (self.reads, low, high, 0)):
             if first < least or last > most:
