@@ -18,6 +18,7 @@ from chorus.mesh.control import request
 from chorus.mesh.etcd_log import EtcdLog
 from chorus.mesh.etcd_servers import why_not
 from chorus.mesh.founding import found_here, places_from
+from chorus.mesh.hosts import why_not as why_no_hosts
 from chorus.mesh.log import LogUnavailableError, Unknown
 from chorus.mesh.transcript import audit_log
 from chorus.mesh.zenoh_bus import ZenohBus
@@ -233,6 +234,24 @@ def test_a_key_that_is_not_the_certificates_is_told(authority) -> None:
         ana._replace(key=ben.key).read()
     with pytest.raises(InputError, match="cannot read it"):
         ana._replace(ca=ana.ca.with_name("none")).read()
+
+
+@pytest.mark.skipif(bool(why_no_hosts()), reason=why_no_hosts() or "-")
+def test_the_bus_opens_where_shared_memory_cannot_be_written_to() -> None:
+    opening = f"""
+import asyncio
+from chorus.mesh.zenoh_bus import ZenohBus
+
+async def play():
+    await ZenohBus("127.0.0.1:{cluster.free_ports(1)[0]}", ["127.0.0.1:1"], b"m" * 32).close()
+
+asyncio.run(play())
+"""
+    without = 'mount -t tmpfs -o ro none /dev/shm && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", without, "sh", sys.executable, "-c", opening]
+    environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_etcd

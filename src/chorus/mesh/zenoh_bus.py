@@ -116,6 +116,7 @@ def zenoh_config(listen: str, peers: Sequence[str], credentials: Credentials | N
         "connect/exit_on_failure": False,
         "connect/retry": {"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 2},
         "scouting/multicast/enabled": not peers,
+        "transport/shared_memory/enabled": False,  # needs a /dev/shm to write to; gossip is small
     }
     if credentials is not None:
         settings["transport/link/tls"] = {
