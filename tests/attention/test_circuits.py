@@ -3,13 +3,16 @@
 import json
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PhiConfig, PreTrainedTokenizerFast
 
 import chorus
 from chorus.attention import (
@@ -192,7 +195,11 @@ def test_the_command(model_folder: Path, tmp_path: Path) -> None:
     [
         (["{}/nowhere"], "there is no such folder"),
         (["{}/.."], "no model could be loaded"),
-        (["{}", "--plot", "picture.txt"], "name the picture .png"),
+        (["{}", "--plot", "picture.txt"], "ends in .png, .svg or .pdf"),
+        (["{}", "--plot", "nowhere/picture.png"], "there is no folder nowhere"),
+        (["{}/config.json"], "is a file: give the folder"),
+        ([""], "give a folder or a hub id"),
+        (["{}", "--text", "one"], "no tokenizer could be loaded"),
     ],
 )
 def test_bad_commands(model_folder: Path, arguments: list[str], message: str) -> None:
@@ -200,3 +207,75 @@ def test_bad_commands(model_folder: Path, arguments: list[str], message: str) ->
     assert told.returncode == 2
     assert message in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"\x00" * 40, "no model could be loaded"),
+        ("config.json", {"num_hidden_layers": 5}, "18 weights are missing .* the first layers.3"),
+        ("config.json", {"intermediate_size": 50}, "9 weights have another shape .* the first layers.0.mlp.down_proj"),
+    ],
+)
+def test_a_model_that_is_not_all_there_is_refused(
+    name: str, content: object, message: str, model_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    if isinstance(content, bytes):
+        (folder / name).write_bytes(content)
+    else:
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | content))
+    told = run(str(folder))
+    assert told.returncode == 2, told.stderr
+    assert re.search(message, told.stderr)
+    assert "Traceback" not in told.stderr
+
+
+def test_text_is_read_with_the_models_tokenizer(model_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    words = {"one": 0, "two": 1, "none": 60}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="one"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    assert "On 3 tokens of text" in run(str(folder), "--text", "two one two").stdout
+    for text, message in (("", "--text holds no token"), ("none", "tokens 60 to 60 are not all among the model's 50")):
+        told = run(str(folder), "--text", text)
+        assert (told.returncode, message in told.stderr) == (2, True), told.stderr
+
+
+def test_a_survey_of_an_only_head_and_of_a_pruned_one(model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder)
+    with torch.no_grad():
+        model.model.layers[0].self_attn.o_proj.weight[:, 8:16] = 0
+    told = survey(model, torch.arange(20)[None]).to_json()
+    json.dumps(told, allow_nan=False)
+    assert told["heads"][1]["copying"] == 0
+    assert all(head["source"] is not None for head in told["heads"][4:])
+    one = LlamaConfig(**(model.config.to_dict() | {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 32}))
+    one.num_hidden_layers = 1
+    (head,) = survey(AutoModelForCausalLM.from_config(one), torch.arange(20)[None]).heads
+    assert (head.nearest, head.overlap) == (None, 0)
+
+
+def test_a_model_that_norms_what_its_heads_write_is_refused() -> None:
+    config = Gemma2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+        vocab_size=50, head_dim=8,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="layer 0 of Gemma2ForCausalLM norms or scales"):
+        survey(AutoModelForCausalLM.from_config(config), torch.arange(20)[None])
+    phi = PhiConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48, vocab_size=50)
+    with pytest.raises(InputError, match="PhiAttention has no o_proj"):
+        survey(AutoModelForCausalLM.from_config(phi), torch.arange(20)[None])
+
+
+def test_more_tokens_than_positions_are_refused(model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder, max_position_embeddings=16)
+    with pytest.raises(InputError, match="16 positions, and these are 17 tokens"):
+        survey(model, torch.arange(17)[None])
+
+
+def test_zeros_have_no_direction() -> None:
+    zero, some = FactoredMatrix(random(8, 2) * 0, random(2, 8)), FactoredMatrix(random(8, 2), random(2, 8))
+    assert (copying(zero).item(), composition(zero, some).item(), composition(some, zero).item()) == (0, 0, 0)
+    assert effective_rank(torch.zeros(4, 3)) == pytest.approx(1)
