@@ -89,8 +89,8 @@ def generate(
                 break
             if moves >= max_moves:
                 raise ChorusError(
-                    f"no puzzle of at most {high} givens was found in {moves} moves; ask for more givens, or for another "
-                    f"seed"
+                    f"no puzzle of at most {high} givens was found in {moves} moves; ask for more givens, or for "
+                    "another seed"
                 )
             if moves and moves % _WALK == 0:
                 now = _remove(rng, targets[i : i + 1], *box, puzzles[i : i + 1], solutions[i : i + 1])[0]
