@@ -110,7 +110,8 @@ def composition(earlier: FactoredMatrix, later: FactoredMatrix) -> Float[Tensor,
     """Return how much of what earlier heads write later heads read: ‖A·B‖ / (‖A‖·‖B‖), Frobenius, for every pair.
 
     With A the OV circuit of an earlier head, B is a later head's QK circuit for composition as queries, its transpose
-    for keys, or its OV circuit for values (Elhage et al. 2021). Random circuits in M dimensions give about 1/√M.
+    for keys, or its OV circuit for values (Elhage et al. 2021). Random circuits in M dimensions give about 1/√M; a
+    circuit of zeros (a pruned head's) composes with nothing, 0.
 
     Args:
         earlier: one circuit or a batch (a).
@@ -124,25 +125,31 @@ def composition(earlier: FactoredMatrix, later: FactoredMatrix) -> Float[Tensor,
         first = first.unsqueeze(-3)
     norm = torch.linalg.matrix_norm(first @ middle @ last.mT)
     sizes = earlier.norm().reshape((*earlier.shape[:-2], *[1] * (len(later.shape) - 2))) * later.norm()
-    scores: Tensor = norm / sizes
+    scores: Tensor = norm / sizes.masked_fill(sizes == 0, 1.0)
     return scores
 
 
 def copying(ov: FactoredMatrix) -> Float[Tensor, "*b"]:
-    """Return Σλ / Σ|λ| of an OV circuit's eigenvalues: 1 when it writes back what it reads, −1 when it negates it."""
+    """Return Σλ / Σ|λ| of an OV circuit's eigenvalues: 1 when it writes back what it reads, −1 when it negates it.
+
+    A circuit of zeros (a pruned head's) does neither: 0.
+    """
     values = ov.eigenvalues()
-    share: Tensor = values.real.sum(-1) / values.abs().sum(-1)
+    size = values.abs().sum(-1)
+    share: Tensor = values.real.sum(-1) / size.masked_fill(size == 0, 1.0)
     return share
 
 
 def effective_rank(x: Float[Tensor, "N M"]) -> float:
     """Return in how many dimensions x lies: exp of the entropy of its singular values (Roy and Vetterli 2007).
 
+    Zeros lie in one, as a single point does.
+
     >>> round(effective_rank(torch.eye(5)), 3)
     5.0
     """
     values = torch.linalg.svdvals(x.double())
-    p = values / values.sum()
+    p = values / values.sum().clamp_min(torch.finfo(torch.float64).tiny)
     return float(torch.special.entr(p).sum().exp())
 
 

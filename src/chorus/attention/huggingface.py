@@ -56,8 +56,9 @@ def _padding(
         raise InputError("a topology knows neither static caches nor packed sequences: use a dynamic cache")
     if kv_offset or kv_length != int(q_offset) + q_length:
         raise InputError(
-            f"the cache holds {kv_length} keys from {kv_offset} on for queries up to {int(q_offset) + q_length - 1}: "
-            "a topology counts from the first token, so set config.sliding_window = None and name the window there"
+            f"the cache holds {kv_length} keys from {kv_offset} on for queries up to {int(q_offset) + q_length - 1}: a "
+            "topology counts from the first token to the last, so use a dynamic cache, and where the config names a "
+            "window, set config.sliding_window = None and name it in the topology"
         )
     if attention_mask is None or bool(attention_mask.all()):
         return None
@@ -172,9 +173,25 @@ def attention_layers(model: Any) -> list[Any]:
     if layers is None or not (hasattr(layers[0], "attn") or hasattr(layers[0], "self_attn")):
         raise InputError(f"{type(model).__name__} is neither a GPT-2- nor a Llama-type model: no heads found")
     attention = getattr(layers[0], "attn", None) or layers[0].self_attn
-    if not (hasattr(attention, "c_attn") or hasattr(attention, "q_proj")):
-        raise InputError(f"{type(attention).__name__} has neither c_attn nor q_proj: its heads cannot be read")
+    gpt2 = hasattr(layers[0], "attn")
+    parts = ("c_attn", "c_proj") if gpt2 else ("q_proj", "k_proj", "v_proj", "o_proj")
+    if lacking := [name for name in parts if not hasattr(attention, name)]:
+        raise InputError(f"{type(attention).__name__} has no {', '.join(lacking)}: its heads cannot be read")
+    if not hasattr(layers[0], "ln_1" if gpt2 else "input_layernorm"):
+        raise InputError(f"{type(layers[0]).__name__} has no norm before attention: its heads cannot be read")
     return list(layers)
+
+
+def norm_before(layer: Any) -> nn.Module:
+    """Return the norm between the residual stream and attention."""
+    module: nn.Module = layer.ln_1 if hasattr(layer, "attn") else layer.input_layernorm
+    return module
+
+
+def norm_after(layer: Any) -> nn.Module | None:
+    """Return the norm between the residual stream and the feed-forward part, or None where both read the same."""
+    module: nn.Module | None = getattr(layer, "ln_2" if hasattr(layer, "attn") else "post_attention_layernorm", None)
+    return module
 
 
 def output_projection(layer: Any) -> nn.Module:

@@ -69,10 +69,8 @@ def main() -> None:
     except ChorusError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):  # torch has no MemoryError of its own
-            raise
-        typer.echo(f"error: this needs more memory than there is: {str(error).splitlines()[0]}", err=True)
+    except MemoryError as error:
+        typer.echo(f"error: this needs more memory than there is: {error}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `chorus think FILE | head`
         sys.stderr.close()

@@ -1,11 +1,14 @@
 """`chorus circuits`: what a model's attention heads compute and write."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from chorus.cli.options import check_writable
 from chorus.errors import InputError
 
 
@@ -24,9 +27,13 @@ def circuits(
 
     from chorus.attention.survey import draw, survey
 
-    loaded, tokenizer = _load(model, text is not None)
+    if plot is not None:
+        check_writable(plot, "--plot", (".png", ".svg", ".pdf"))
+    loaded = _load(model)
     if text is not None:
-        chosen = torch.tensor([tokenizer(text)["input_ids"]])
+        chosen = torch.tensor([_tokenizer(model)(text)["input_ids"]], dtype=torch.int64)
+        if not chosen.numel():
+            raise InputError("--text holds no token: give a sentence, or leave it out for random tokens")
     else:
         limit = getattr(loaded.config, "max_position_embeddings", tokens)
         generator = torch.Generator().manual_seed(seed)
@@ -45,35 +52,63 @@ def circuits(
     )
     table = Table("head", "‖QK‖", "‖OV‖", "copying", "share", "nearest writer", "overlap", "reads most from", "score")
     for head in found.heads:
-        source = "–" if head.source is None else f"{head.source[0]}.{head.source[1]} as {head.kind}"
+        near = "–" if head.nearest is None else f"{head.nearest[0]}.{head.nearest[1]}"
+        source = "–" if head.source is None else f"{head.source[0]}.{head.source[1]}→{head.kind}"
         table.add_row(
             f"{head.layer}.{head.head}", f"{head.qk_norm:.2f}", f"{head.ov_norm:.2f}", f"{head.copying:+.2f}",
-            f"{head.share:+.2%}", f"{head.nearest[0]}.{head.nearest[1]}", f"{head.overlap:.3f}", source,
+            f"{head.share:+.2%}", near, "–" if head.nearest is None else f"{head.overlap:.3f}", source,
             "–" if head.source is None else f"{head.composition:.3f}",
         )  # fmt: skip
     Console().print(table)
     typer.echo(
         f"Two random subspaces overlap by {found.head_width / found.width:.3f}; "
-        f"random circuits compose by about {found.width**-0.5:.3f}."
+        f"random circuits compose by about {found.width**-0.5:.3f}. "
+        "1.0→q: what head 1.0 writes is read as queries (k keys, v values)."
     )
 
 
-def _load(name: str, with_tokenizer: bool) -> tuple[Any, Any]:
+def _load(name: str) -> Any:
+    """Return the model, its weights all read from where it lies: a head that was not there would be random."""
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModel
         from transformers.utils import logging
     except ImportError as error:
         raise InputError('reading models needs transformers: pip install "the-chorus[hf]"') from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    if not name:
+        raise InputError("no model is named: give a folder or a hub id")
+    if Path(name).is_file():
+        raise InputError(f"{name} is a file: give the folder that it lies in")
     if not Path(name).exists():
         if name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise InputError(f"{name}: there is no such folder")
         typer.echo(f"{name} is no folder here: asking the Hugging Face hub for it", err=True)
+    with _reading(name, "model"):
+        model, told = AutoModel.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
+    missing, other = sorted(told["missing_keys"]), sorted(key for key, *_ in told["mismatched_keys"])
+    if missing or other:
+        what = f"{len(missing)} weights are missing" if missing else f"{len(other)} weights have another shape"
+        raise InputError(
+            f"{name}: {what} that its config.json speaks of, the first {(missing or other)[0]}: does the config belong "
+            "to these weights?"
+        )
+    model.requires_grad_(False).train(False)
+    return model
+
+
+def _tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    with _reading(name, "tokenizer"):
+        return AutoTokenizer.from_pretrained(name)
+
+
+@contextmanager
+def _reading(name: str, what: str) -> Iterator[None]:
+    """Name the folder where reading it fails: transformers and the file formats under it raise what they like."""
     try:
-        model = AutoModelForCausalLM.from_pretrained(name)
-        model.requires_grad_(False).train(False)
-        return model, AutoTokenizer.from_pretrained(name) if with_tokenizer else None
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{name}: no model could be loaded from there ({reason})") from error
+        yield
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"{name}: no {what} could be loaded from there ({reason.strip()})") from error
