@@ -335,3 +335,19 @@ def test_a_reader_that_goes_away_and_a_full_disk(trained_folder):
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "No space left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "message"),
+    [("<&-", 2, b"error: standard input is closed"), (">&-", 0, b""), ("2>&-", 0, b"")],
+)
+def test_streams_that_the_caller_has_closed(tmp_path, trained_folder, redirection, code, message):
+    (tmp_path / "problems.txt").write_text(QUESTIONS[0] + "\n")
+    problems = "-" if redirection == "<&-" else tmp_path / "problems.txt"
+    command = f"{sys.executable} -m chorus think {problems} --model {trained_folder} {redirection}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=environment, check=False)
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert message in done.stderr
+    assert done.stdout == (ANSWERS[0].encode() + b"\n" if redirection == "2>&-" else b"")

@@ -10,6 +10,7 @@ from chorus.thought import load_checkpoint
 from chorus.thought.tasks import make_task
 
 PAIRS = "question,answer\n" + "\n".join(f"{a}.{b},{a}{max(a, b)}{b}" for a in "123" for b in "123") + "\n"
+OWN = ["--data", "pairs.csv", "--updates", "1"]
 
 
 @pytest.fixture
@@ -100,6 +101,22 @@ def test_relations_and_interchangeable_symbols_of_a_persons_own_task(command, tm
         (["--data", "pairs.csv", "--relations", "none.txt"], "none.txt: cannot be read"),
         (["--data", "pairs.csv", "--relations", "large.txt"], "large.txt, line 1"),
         (["--data", "uneven.csv", "--interchangeable"], "interchangeable characters need one length"),
+        ([*OWN, "--relations", "lonely.txt"], "lonely.txt, line 2: cell 2 may read nobody"),
+        (
+            ["--task", "sudoku4", "--updates", "1", "--relations", "large.txt"],
+            "relations is for a task with its own data",
+        ),
+        (
+            ["--task", "sudoku4", "--updates", "1", "--interchangeable"],
+            "interchangeable is for a task with its own data",
+        ),
+        ([*OWN, "--size", "11"], "size is for a task of the package"),
+        ([*OWN, "--config", "named.toml"], "name is for a task of the package"),
+        ([*OWN, "--config", "mirrored.toml"], "shape is [height, width]; got [-1, -3]"),
+        ([*OWN, "--config", "number.toml"], "only must be a text"),
+        ([*OWN, "--config", "files.toml"], "[bank]: exclude cannot be [3]"),
+        (["--task", "sudoku", "--updates", "1", "--config", "shares.toml"], "[bank]: shares cannot be ['many']"),
+        ([*OWN, "--config", "huge.toml"], "this needs more memory than there is"),
     ],
 )
 def test_bad_settings(command, tmp_path, monkeypatch, arguments, message):
@@ -111,10 +128,30 @@ def test_bad_settings(command, tmp_path, monkeypatch, arguments, message):
     (tmp_path / "ragged.csv").write_text("question,answer\n1.3,133\n1.3\n")
     (tmp_path / "uneven.csv").write_text("question,answer\n1.,12\n1..,123\n")
     (tmp_path / "large.txt").write_text("rows(5, 5)\n")
+    (tmp_path / "lonely.txt").write_text("full()\ngraph([[0, 1]]).symmetric()\n")
+    for name, text in [
+        ("named", '[task]\nname = "sudoku4"\n'),
+        ("mirrored", "[task]\nshape = [-1, -3]\n"),
+        ("number", "[training]\nonly = 3\n"),
+        ("files", "[bank]\nexclude = [3]\n"),
+        ("shares", '[bank]\nshares = ["many"]\n'),
+        ("huge", "[model]\nchannels = 100_000_000_000\n"),
+    ]:
+        (tmp_path / f"{name}.toml").write_text(text)
     code, out, err = command("train", *arguments, "--out", "mind")
     assert (code, out) == (2, "")
     assert message in err
     assert not (tmp_path / "mind").exists()
+
+
+def test_pairs_that_repeat_themselves_are_not_all_held_out(command, tmp_path, settings):
+    settings.write_text(TINY_RUN.replace("held_out = 5", ""))
+    data = tmp_path / "repeated.csv"
+    data.write_text("question,answer\n" + 10 * "1.3,113\n2.3,223\n2.1,221\n1.2,112\n")
+    code, _, err = command("train", "--data", data, "--config", settings, "--out", tmp_path / "mind", "--device", "cpu")
+    assert (code, "repeated: 40 problems to train on, 0 held out" in err) == (0, True), err
+    code, _, err = command("train", "--out", tmp_path / "mind", "--resume", "--device", "cpu")
+    assert (code, "all 4 updates are done" in err) == (0, True), err
 
 
 def test_a_folder_that_cannot_be_written(command, tmp_path, settings):

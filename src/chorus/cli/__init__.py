@@ -61,6 +61,9 @@ def main() -> None:
     # torch's idle threads sleep instead of spinning: on a machine that is busy with other work, threads that spin take
     # the cores from those they wait for. It counts only before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`), who wants nothing of it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open as long as the process)
     try:
         app()
     except InputError as error:
@@ -69,8 +72,10 @@ def main() -> None:
     except ChorusError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except MemoryError as error:
-        typer.echo(f"error: this needs more memory than there is: {error}", err=True)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):  # torch has no MemoryError of its own
+            raise
+        typer.echo(f"error: this needs more memory than there is: {str(error).splitlines()[0]}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `chorus think FILE | head`
         sys.stderr.close()

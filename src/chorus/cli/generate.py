@@ -21,7 +21,11 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same puzzles.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
 ) -> None:
-    """Make puzzles with exactly one solution each: CSV with the columns question and answer."""
+    """Make puzzles with exactly one solution each: CSV with the columns question and answer.
+
+    Sudokus of fewer than 20 givens take a search of a second or more each. Of a range that begins at 17 or 18, most of
+    those drawn with so few end at 19 or 20.
+    """
     from chorus.errors import InputError
     from chorus.thought.tasks import make_task, parse_range, write_pairs
 

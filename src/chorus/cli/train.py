@@ -69,6 +69,8 @@ def train(
         accelerator=_accelerator(device),
     )
     total = run.trainer.config.updates
+    if run.trainer.update >= total and run.leads:
+        typer.echo(f"{out}: all {total} updates are done; --updates with a higher number trains further", err=True)
     with _stopping_gently(run):
         if run.leads:
             typer.echo(
@@ -86,6 +88,10 @@ def train(
     if run.trainer.update < total:
         typer.echo(f"stopped at update {run.trainer.update} of {total}; saved in {out}; go on with --resume", err=True)
         raise typer.Exit(130)
+    if run.test:
+        typer.echo(
+            f"saved; measuring on the {len(run.test)} held out, which takes longer the less was learned", err=True
+        )
     score = run.measure()
     if score is not None:
         low, high = score.interval

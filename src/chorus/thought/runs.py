@@ -39,12 +39,14 @@ _NAMES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "problems": int,
         "seed": int,
         "shares": (list, tuple),
-        "openings": float,
+        "openings": (int, float),
         "shortest": int,
         "held_out": int,
         "exclude": (list, tuple),
     },
 }
+# What the lists among them hold.
+_ELEMENTS: dict[str, type | tuple[type, ...]] = {"shape": int, "shares": (int, float), "exclude": str}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class RunSettings:
             for name, value in getattr(self, section).items():
                 if name not in names:
                     raise InputError(f"[{section}]: unknown setting {name!r}; known are {', '.join(sorted(names))}")
-                if not isinstance(value, names[name]) or (isinstance(value, bool) and names[name] is not bool):
+                if not _is(value, names[name]) or not all(_is(part, _ELEMENTS[name]) for part in _parts(value)):
                     raise InputError(f"[{section}]: {name} cannot be {value!r}")
                 if isinstance(value, int) and value < 0:
                     raise InputError(f"[{section}]: {name} must be 0 or more; got {value}")
@@ -112,9 +114,14 @@ class RunSettings:
 
     def make_task(self) -> Task:
         """Return the task that the settings name."""
-        if "data" in self.task:
+        own = "data" in self.task
+        for other in ("name", "size") if own else ("relations", "interchangeable", "shape"):
+            if other in self.task:
+                whose = "a task of the package, and this one has its own data" if own else "a task with its own data"
+                raise InputError(f"[task]: {other} is for {whose}")
+        if own:
             shape = tuple(self.task.get("shape", ()))
-            if shape and (len(shape) != 2 or not all(isinstance(side, int) for side in shape)):
+            if shape and (len(shape) != 2 or min(shape) < 1):
                 raise InputError(f"[task]: shape is [height, width]; got {list(shape)}")
             return PairsTask.from_file(
                 self.task["data"],
@@ -173,7 +180,7 @@ class TrainingRun:
             self._copy_weights(mind, load_checkpoint(start).mind)
         questions, answers = self._problems()
         questions, answers = without(self.task, questions, answers, list(_questions(settings.bank.get("exclude", ()))))
-        held_out = min(settings.bank.get("held_out", min(500, len(questions) // 10)), max(0, len(questions) - 1))
+        held_out = min(settings.bank.get("held_out", self._tenth(questions)), max(0, len(questions) - 1))
         split = len(questions) - held_out
         self.test = [
             (self.task.decode_question(q), self.task.decode(a))
@@ -209,6 +216,15 @@ class TrainingRun:
         bank = self.settings.bank
         special = {name: bank[name] for name in ("shares", "openings", "shortest") if name in bank}
         return make_bank(self.task, bank.get("problems", 20_000), bank.get("seed", 0), **special)
+
+    def _tenth(self, questions: np.ndarray[Any, np.dtype[np.uint8]]) -> int:
+        """Return how many to hold out: of a person's own pairs, a tenth of the different ones.
+
+        What is held out is not trained on either, so that more would leave little of pairs that repeat themselves.
+        """
+        own = "data" in self.settings.task
+        different = len(np.unique(self.task.canonical(questions), axis=0)) if own else len(questions)
+        return min(500, different // 10)
 
     @property
     def leads(self) -> bool:
@@ -292,6 +308,15 @@ class TrainingRun:
         score = evaluate(thinker, questions, answers)
         self.save(score)
         return score
+
+
+def _is(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value of a TOML file has a type; True is no number there."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _parts(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _questions(files: Sequence[str]) -> Iterator[str]:

@@ -63,7 +63,7 @@ class BankSource:
 
     def __init__(self, task: Task, questions: Indices, answers: Indices) -> None:
         if len(questions) == 0:
-            raise InputError("there is nothing to train on: the set of problems is empty")
+            raise InputError("there is nothing to train on: every problem is held out to measure on, or excluded")
         self.task, self.questions, self.answers = task, questions, answers
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Int[Tensor, "n N"], Int[Tensor, "n N"]]:

@@ -98,6 +98,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not fits(value):
                 raise InputError(f"training: {name} must be {wanted}; got {value!r}")
+        if not isinstance(self.only, str):
+            raise InputError(f"training: only must be a text, the beginning of names; got {self.only!r}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

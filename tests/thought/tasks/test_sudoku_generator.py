@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chorus.errors import ChorusError, InputError
-from chorus.thought.tasks import sudoku_bank
+from chorus.thought.tasks import sudoku_bank, sudoku_generator
 from chorus.thought.tasks.sudoku_generator import generate, minimal, random_solution
 from chorus.thought.tasks.sudoku_solver import count_solutions, difficulty, solve
 
@@ -184,8 +184,17 @@ def test_impossible_givens(givens):
 
 
 def test_gives_up_rather_than_run_for_ever():
-    with pytest.raises(ChorusError, match="no puzzle with 17 givens was found in 400 moves"):
+    with pytest.raises(ChorusError, match="no puzzle of at most 17 givens was found in 400 moves"):
         generate(1, (17, 17), seed=0, max_moves=400)
+
+
+def test_a_range_down_to_17_takes_what_a_walk_comes_to(monkeypatch):
+    monkeypatch.setattr(sudoku_generator, "_WALK", 200)
+    puzzles, solutions = generate(60, (17, 36), seed=0, max_moves=2000)
+    counts = (puzzles > 0).sum(axis=1)
+    assert counts.min() >= 17
+    assert counts.max() <= 36
+    one_solution(puzzles, solutions, (3, 3))
 
 
 def test_alien_boards():

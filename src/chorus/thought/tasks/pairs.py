@@ -149,9 +149,12 @@ def read_relations(path: str | Path, cells: int) -> tuple[str, ...]:
             continue
         try:
             topology = parse(spec)
-            topology.neighbors(0, 0, cells)
+            degrees = topology.mask(cells).sum(axis=1)
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
+        if degrees.min() == 0:
+            lonely = int(degrees.argmin())
+            raise InputError(f"{path}, line {number}: cell {lonely} may read nobody; let it read itself at least")
         found.append(str(topology))
     if not found:
         raise InputError(f"{path}: no relation; write one topology a line, for example rows(5, 5)")

@@ -47,6 +47,8 @@ def read_problems(source: str | Path) -> Iterator[Record]:
     """
     name = "standard input" if str(source) == "-" else str(source)
     if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a file, or send the problems through a pipe")
         yield from _records(sys.stdin.buffer, name, "")
         return
     try:
