@@ -50,9 +50,9 @@ def attend(
 ) -> Float[Tensor, "B H Q E"]:
     """Attend over a topology: outₜ = Σ wₜₛ vₛ over the s that t reads, with w = select(score(qₜ, kₛ)).
 
-    Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes
-    the speed and the rounding, never the meaning; `docs/attention.md` says which is fast when. `torch.compile` compiles
-    around it. The dtype is that of q, k and v, also under autocast; half precision is computed in float32.
+    Differentiable in q, k and v, once. A row that reads nothing gets zeros. The executor changes the speed and the
+    rounding, never the meaning; `docs/attention.md` says which is fast when. `torch.compile` compiles around it. The
+    dtype is that of q, k and v, also under autocast; half precision is computed in float32.
 
     Args:
         q: queries, of actors first to first + Q − 1; query head h reads key head h // (H/G).
