@@ -23,7 +23,7 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
     """
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import PercentFormatter
+        from matplotlib.ticker import LogLocator, PercentFormatter
     except ImportError:
         raise InputError("pictures need matplotlib: pip install 'the-chorus[plot]'") from None
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
@@ -44,6 +44,7 @@ def draw_scores(series: Mapping[str, Sequence[tuple[str, Score]]], path: Path) -
             axis.annotate(name, (x, y), textcoords="offset points", xytext=place, fontsize=8, color=color)
     axis.set(xscale="log", xlabel="GFLOP per problem", ylabel="problems answered exactly right")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.xaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 5, 7)))  # near enough for any span, and never too near
     for formatted in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
         formatted("{x:g}")
     axis.margins(x=0.1)
