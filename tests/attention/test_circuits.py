@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ import tokenizers
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PhiConfig, PreTrainedTokenizerFast
 
-import chorus
 from chorus.attention import (
     FactoredMatrix,
     HeadWeights,
@@ -29,6 +28,7 @@ from chorus.attention import (
     write_shares,
 )
 from chorus.attention.survey import survey
+from chorus.cli import main
 from chorus.errors import InputError
 
 
@@ -173,13 +173,28 @@ def test_a_survey_finds_a_planted_head(model_folder: Path) -> None:
     assert found.heads_share + rest.sum().item() == pytest.approx(1, abs=1e-4)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "chorus", "circuits", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path(chorus.__file__).parents[1])}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_command(model_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `chorus circuits …` in this process."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["chorus", "circuits", *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return subprocess.CompletedProcess(command, code, *capsys.readouterr())
+
+    return call
+
+
+def test_the_command(run: Run, model_folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "circuits.png"
     shown = run(str(model_folder), "--tokens", "30", "--plot", str(picture))
     assert shown.returncode == 0, shown.stderr
@@ -202,7 +217,7 @@ def test_the_command(model_folder: Path, tmp_path: Path) -> None:
         (["{}", "--text", "one"], "no tokenizer could be loaded"),
     ],
 )
-def test_bad_commands(model_folder: Path, arguments: list[str], message: str) -> None:
+def test_bad_commands(run: Run, model_folder: Path, arguments: list[str], message: str) -> None:
     told = run(*(argument.format(model_folder) for argument in arguments))
     assert told.returncode == 2
     assert message in told.stderr
@@ -218,7 +233,7 @@ def test_bad_commands(model_folder: Path, arguments: list[str], message: str) ->
     ],
 )
 def test_a_model_that_is_not_all_there_is_refused(
-    name: str, content: object, message: str, model_folder: Path, tmp_path: Path
+    name: str, content: object, message: str, run: Run, model_folder: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     if isinstance(content, bytes):
@@ -231,7 +246,7 @@ def test_a_model_that_is_not_all_there_is_refused(
     assert "Traceback" not in told.stderr
 
 
-def test_text_is_read_with_the_models_tokenizer(model_folder: Path, tmp_path: Path) -> None:
+def test_text_is_read_with_the_models_tokenizer(run: Run, model_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     words = {"one": 0, "two": 1, "none": 60}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="one"))

@@ -214,14 +214,14 @@ def draw(found: Survey, path: str) -> None:
     ):
         grid = torch.tensor([getattr(head, name) for head in found.heads]).view(layers, count)
         bound = limit or float(grid.abs().max())
-        shown = axes.imshow(grid, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
+        shown = axes.imshow(grid.numpy(), cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
         axes.set(
             title=title, xlabel="head", ylabel="layer",
             xticks=range(0, count, 1 + count // 16), yticks=range(0, layers, step),
         )  # fmt: skip
         figure.colorbar(shown, ax=axes)
     off = found.overlaps.clone().fill_diagonal_(torch.nan)
-    shown = right.imshow(off, cmap="viridis")
+    shown = right.imshow(off.numpy(), cmap="viridis")
     expected = found.head_width / found.width
     right.set(
         title=f"overlap of writes (random: {expected:.3f})", xlabel="layer", ylabel="layer",
