@@ -1,5 +1,8 @@
-"""What holds for every test: no example is timed, for a busy machine is no reason to fail. And a disk to fill up."""
+"""What holds for every test: no example is timed, for a busy machine is no reason to fail; what a test starts hears
+Ctrl-C, also where a shell runs the tests in the background and has them ignore it. And a disk to fill up.
+"""
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +13,8 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

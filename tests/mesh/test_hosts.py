@@ -64,13 +64,7 @@ def test_each_side_of_a_cut_hears_itself_and_two_networks_do_not_meet() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_owner_ends_in_any_way(number: signal.Signals) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(chorus.__file__).parents[1])}
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored in what runs in the background
-    )
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, env=environment)
     assert owner.stdout is not None
     pids = list(map(int, owner.stdout.readline().split()))
     assert len(pids) == 4
