@@ -57,6 +57,14 @@ def test_more_steps_than_needed_are_not_taken(sudoku):
     assert short.steps == long.steps < 60
 
 
+@pytest.mark.parametrize("openings", [0.0, 0.5])
+def test_the_shipped_model_finds_paths_and_shorter_ways_round(openings):
+    thinker = Thinker.from_pretrained("maze", "cpu")
+    questions, _ = thinker.task.generate(25, seed=20260, openings=openings)
+    answers = thinker.answer([thinker.task.decode_question(question) for question in questions])
+    assert sum(answer.valid for answer in answers) >= 21
+
+
 def test_the_shipped_model_is_small():
     from chorus.thought import shipped_models
 

@@ -44,6 +44,11 @@ def test_relations_fit_the_cells(name):
     assert task.shape[0] * task.shape[1] == task.cells
 
 
+def test_a_cell_of_a_maze_reads_each_direction_apart():
+    read = [set(parse(relation).neighbors(12, 0, 25)) - {12} for relation in maze(5).relations]
+    assert read == [{11}, {13}, {7}, {17}]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_as_json(name):
     task = make_task(name, size=15 if name == "maze" else None)

@@ -122,13 +122,18 @@ def maze(size: int = 11) -> MazeTask:
     """Give the task of size × size mazes, the border included."""
     if size % 2 == 0 or not 5 <= size <= 99:
         raise InputError(f"the size of a maze is odd and within 5..99; got {size}")
+    # One relation a direction, so that a cell knows which way a neighbour lies and can point back along a path. What is
+    # read across the edge of the grid is the border's wall.
+    relations = []
+    for behind in ("sliding_window(2)", f"dilated(2, dilation={size})"):  # a cell and the one to its left, or above it
+        relations += [behind, f"{behind}.symmetric() - ({behind} - sliding_window(1))"]
     return MazeTask(
         name="maze",
         input_alphabet="#.SG",
         output_alphabet="#.SGo",
         cells=size * size,
         shape=(size, size),
-        relations=(f"lattice({size}, {size})",),
+        relations=tuple(relations),
         open_characters=".",
         size=size,
     )
