@@ -1,9 +1,11 @@
 """What holds for every test: no example is timed, for a busy machine is no reason to fail; what a test starts hears
-Ctrl-C, also where a shell runs the tests in the background and has them ignore it. And a disk to fill up.
+Ctrl-C, also where a shell runs the tests in the background and has them ignore it. And a disk to fill up, and the
+command line run in this process.
 """
 
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,3 +41,22 @@ def fill() -> Callable[[Path], None]:
                     file.writelines(bytes(size) for _ in range(1 << 20))
 
     return write
+
+
+@pytest.fixture
+def chorus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `chorus …` in this process and return exit code, standard output and standard error."""
+    from chorus.cli import main
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["chorus", *words])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

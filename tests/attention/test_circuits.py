@@ -4,8 +4,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +26,6 @@ from chorus.attention import (
     write_shares,
 )
 from chorus.attention.survey import survey
-from chorus.cli import main
 from chorus.errors import InputError
 
 
@@ -173,34 +170,16 @@ def test_a_survey_finds_a_planted_head(model_folder: Path) -> None:
     assert found.heads_share + rest.sum().item() == pytest.approx(1, abs=1e-4)
 
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Chorus = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `chorus circuits …` in this process."""
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["chorus", "circuits", *arguments]
-        monkeypatch.setattr(sys, "argv", command)
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return subprocess.CompletedProcess(command, code, *capsys.readouterr())
-
-    return call
-
-
-def test_the_command(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_the_command(chorus: Chorus, model_folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "circuits.png"
-    shown = run(str(model_folder), "--tokens", "30", "--plot", str(picture))
-    assert shown.returncode == 0, shown.stderr
-    assert "12 heads of 8 features in a stream of 32" in shown.stdout
+    code, out, err = chorus("circuits", str(model_folder), "--tokens", "30", "--plot", str(picture))
+    assert code == 0, err
+    assert "12 heads of 8 features in a stream of 32" in out
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    told = json.loads(run(str(model_folder), "--json").stdout)
+    told = json.loads(chorus("circuits", str(model_folder), "--json")[1])
     assert len(told["heads"]) == len(told["overlaps"]) == 12
     assert told["tokens"] == 128
 
@@ -217,11 +196,11 @@ def test_the_command(run: Run, model_folder: Path, tmp_path: Path) -> None:
         (["{}", "--text", "one"], "no tokenizer could be loaded"),
     ],
 )
-def test_bad_commands(run: Run, model_folder: Path, arguments: list[str], message: str) -> None:
-    told = run(*(argument.format(model_folder) for argument in arguments))
-    assert told.returncode == 2
-    assert message in told.stderr
-    assert "Traceback" not in told.stderr
+def test_bad_commands(chorus: Chorus, model_folder: Path, arguments: list[str], message: str) -> None:
+    code, _, err = chorus("circuits", *(argument.format(model_folder) for argument in arguments))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -233,29 +212,29 @@ def test_bad_commands(run: Run, model_folder: Path, arguments: list[str], messag
     ],
 )
 def test_a_model_that_is_not_all_there_is_refused(
-    name: str, content: object, message: str, run: Run, model_folder: Path, tmp_path: Path
+    name: str, content: object, message: str, chorus: Chorus, model_folder: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     if isinstance(content, bytes):
         (folder / name).write_bytes(content)
     else:
         (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | content))
-    told = run(str(folder))
-    assert told.returncode == 2, told.stderr
-    assert re.search(message, told.stderr)
-    assert "Traceback" not in told.stderr
+    code, _, err = chorus("circuits", str(folder))
+    assert code == 2, err
+    assert re.search(message, err)
+    assert "Traceback" not in err
 
 
-def test_text_is_read_with_the_models_tokenizer(run: Run, model_folder: Path, tmp_path: Path) -> None:
+def test_text_is_read_with_the_models_tokenizer(chorus: Chorus, model_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     words = {"one": 0, "two": 1, "none": 60}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="one"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    assert "On 3 tokens of text" in run(str(folder), "--text", "two one two").stdout
+    assert "On 3 tokens of text" in chorus("circuits", str(folder), "--text", "two one two")[1]
     for text, message in (("", "--text holds no token"), ("none", "tokens 60 to 60 are not all among the model's 50")):
-        told = run(str(folder), "--text", text)
-        assert (told.returncode, message in told.stderr) == (2, True), told.stderr
+        code, _, err = chorus("circuits", str(folder), "--text", text)
+        assert (code, message in err) == (2, True), err
 
 
 def test_a_survey_of_an_only_head_and_of_a_pruned_one(model_folder: Path) -> None:

@@ -1,6 +1,5 @@
-"""Graphs that several tests look at, and the command line run in this process."""
+"""Graphs that several tests look at."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,22 +35,3 @@ def graphs() -> Path:
     if not DATA.is_dir():
         pytest.skip("../shared/data/graphs is absent")
     return DATA
-
-
-@pytest.fixture
-def chorus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run `chorus …` and return exit code, standard output and standard error."""
-    from chorus.cli import main
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["chorus", *words])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run

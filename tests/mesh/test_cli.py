@@ -111,12 +111,15 @@ def test_who_asks_a_minority_is_told_what_it_waits_for(tmp_path: Path) -> None:
         assert node.stdout is not None
         node.stdout.readline()
         asking = [*command, "ask", PUZZLE, "--config", path]
-        with subprocess.Popen(asking, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as asker:
+        asker = subprocess.Popen(asking, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        try:
             assert asker.stderr is not None
             told = next(line for line in asker.stderr if not line.startswith("ana: "))
             asker.send_signal(signal.SIGINT)
-        node.terminate()
-    assert asker.returncode == 130
+            assert asker.wait(60) == 130
+        finally:
+            asker.kill()
+            node.terminate()
     assert told == "waiting: 1 of 3 members can be heard, 2 are a majority; Ctrl-C withdraws the question\n"
 
 

@@ -73,7 +73,8 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):  # torch has no MemoryError of its own
+        full = ("not enough memory", "allocate memory", "out of memory")  # torch's words: it raises no MemoryError
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in full):
             raise
         typer.echo(f"error: this needs more memory than there is: {str(error).splitlines()[0]}", err=True)
         sys.exit(2)
