@@ -11,7 +11,7 @@ test: $(READY)  ## run every test; those that hold pauses to a bound have the pr
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/mesh/test_partition.py
 	$(BIN)/pytest tests/mesh/test_partition.py
 
-test-partition: $(READY)  ## cut hosts off and kill nodes and etcd members, for real (as root; half an hour)
+test-partition: $(READY)  ## cut hosts off and kill nodes and etcd members, for real (as root; a quarter of an hour)
 	@test "$$(id -u)" = 0 || { echo "test-partition makes network namespaces: run it as root" >&2; exit 2; }
 	CHORUS_PARTITIONS=all CHORUS_RESULTS=benchmarks/results/mesh_partition.json $(BIN)/pytest tests/mesh/test_partition.py
 
