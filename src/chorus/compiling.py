@@ -31,6 +31,6 @@ def njit(function: Callable[..., Any]) -> Any:
     import numba
 
     try:
-        return numba.njit(cache=True)(function)
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no locator: nowhere to write, or a function without a source file
-        return numba.njit(function)
+        return numba.njit(nogil=True)(function)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from chorus.attention import Laplace, TopK, attend, fused
+from chorus.attention import Laplace, TopK, attend, chunk
 from chorus.attention.planning import compile_program
 from chorus.errors import InputError
 from chorus.topology import parse
@@ -49,7 +49,7 @@ def _poisoned_memory() -> Iterator[None]:
 def tensors(
     n: int, heads: int = 2, keys: int = 2, dim: int = 12, kind: torch.dtype = torch.float64, narrow: bool = False
 ) -> list[Tensor]:
-    """Queries, keys and values; narrow values keep PyTorch's fused kernel out."""
+    """Queries, keys and values, the values narrower if asked for."""
     generator = torch.Generator().manual_seed(n)
     shapes = [(2, heads, n, dim), (2, keys, n, dim), (2, keys, n, dim - 2 * narrow)]
     return [torch.randn(s, generator=generator, dtype=torch.float64).to(kind).requires_grad_() for s in shapes]
@@ -158,11 +158,11 @@ def test_keys_that_nobody_reads_change_nothing() -> None:
 
 @pytest.mark.parametrize("spec", ["sliding_window(20)", "sliding_window(20) | sink_tokens(4)", "ring(9)"])
 @pytest.mark.parametrize("heads", [1, 4])
-def test_tiles_in_several_calls_give_what_one_call_gives(
+def test_tiles_in_several_chunks_give_what_one_chunk_gives(
     spec: str, heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = tensors(333, heads=heads, keys=1)
-    monkeypatch.setattr(fused, "CHUNK", 1000)
+    monkeypatch.setattr(chunk, "CHUNK", 1000)
     found = values_and_gradients(*inputs, spec)
     expected = values_and_gradients(*inputs, spec, executor="reference")
     for x, y in zip(found, expected, strict=True):

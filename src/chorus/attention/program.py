@@ -9,8 +9,9 @@ or slots with an index, whichever costs less. A row's keys, from wherever they c
 Letters: h rows in a tile, c tiles in a work item, S keys of a tile.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,42 +78,32 @@ class Work:
         return len(self.offsets) + (0 if self.index is None else len(self.index))
 
     @cached_property
-    def biases(self) -> tuple[Tensor | None, ...]:
-        """For each span, the veils over it as 0 and −∞ (h, L), or None where none lies over it."""
-        found: list[Tensor | None] = []
-        at = 0
-        for span in self.spans:
-            over = [veil for veil in self.veils if veil.start < at + span.length and veil.stop > at]
-            bias = torch.zeros(self.height, sum(s.length for s in self.spans)) if over else None
-            for veil in over:
-                assert bias is not None
-                bias[:, veil.start : veil.stop].masked_fill_(veil.hidden[0], -torch.inf)
-            found.append(None if bias is None else bias[:, at : at + span.length].contiguous())
+    def layout(self) -> tuple[NDArray[Any], ...]:
+        """The keys that the rows read, sixteen rows at a time, as the arrays of passes.py from `pieces` to `index`."""
+        groups = -(-self.height // 16)
+        seen = np.zeros((groups * 16, sum(span.length for span in self.spans)), bool)
+        seen[: self.height] = True
+        gather = np.zeros((self.count, 0), np.int64) if self.gather is None else self.gather.numpy()
+        near = np.zeros((self.count, groups * 16, gather.shape[1]), bool)
+        near[:, : self.height] = True
+        for veil in self.veils:
+            if veil.start < seen.shape[1]:
+                seen[: self.height, veil.start : veil.stop] = ~veil.hidden[0].numpy()
+            else:
+                near[:, : self.height] = ~veil.hidden.numpy()
+        bits = _bits(seen[None])[0]
+        pieces, at = np.zeros((groups, len(self.spans), 4), np.int64), 0
+        for number, span in enumerate(self.spans):
+            for group in range(groups):
+                read = np.flatnonzero(bits[group, at : at + span.length]).tolist() or [0, -1]
+                length = -(-(read[-1] + 1 - read[0]) // 8) * 8  # whole blocks, of keys that are there
+                first = max(0, read[-1] + 1 - length)
+                length = min(length, span.length - first)
+                step = self.height if span.moves else 0
+                pieces[group, number] = span.start + first, step, length, group * seen.shape[1] + at + first
             at += span.length
-        return tuple(found)
-
-    @cached_property
-    def taller(self) -> tuple["Work", ...]:
-        """The same rows of spans in tiles twice as tall, and the last tile alone if it has no partner."""
-        if self.count == 1:
-            return (self,)
-        spans, veils, at = [], [], 0
-        for span, bias in zip(self.spans, self.biases, strict=True):
-            if span.moves:
-                hidden = torch.ones(1, 2 * self.height, span.length + self.height, dtype=torch.bool)
-                hidden[0, : self.height, : span.length] = bias < 0 if bias is not None else False
-                hidden[0, self.height :, self.height :] = hidden[0, : self.height, : span.length]
-                span = replace(span, length=hidden.shape[2])
-                veils.append(Veil(at, at + span.length, hidden))
-            spans.append(span)
-            at += span.length
-        pairs, alone = divmod(self.count, 2)
-        whole = Work(self.first, 2 * self.height, pairs, tuple(spans), veils=tuple(veils))
-        if not alone:
-            return (whole,)
-        start = 2 * pairs * self.height
-        last = tuple(replace(span, start=span.start + start * span.moves) for span in self.spans)
-        return whole, replace(self, first=self.first + start, count=1, spans=last, empty=None)
+        index = np.zeros((0, 0), np.int64) if self.index is None else self.index.numpy()
+        return pieces, bits.ravel(), gather, _bits(near), np.array(self.offsets, np.int64), index
 
     def to(self, device: torch.device) -> "Work":
         """Return the same work with its tensors on a device."""
@@ -125,6 +116,13 @@ class Work:
             self.first, self.height, self.count, self.spans, moved(self.gather), veils,
             self.offsets, moved(self.index), moved(self.empty),
         )  # fmt: skip
+
+
+def _bits(seen: Bools) -> NDArray[np.uint16]:
+    """Pack which rows read a column, (c, 16 G, columns), sixteen to a number: (c, G, columns)."""
+    tiles, rows, columns = seen.shape
+    by_column = np.ascontiguousarray(seen.reshape(tiles, rows // 16, 16, columns).swapaxes(2, 3))
+    return np.packbits(by_column, axis=-1, bitorder="little").view("<u2")[..., 0]
 
 
 @dataclass(frozen=True)

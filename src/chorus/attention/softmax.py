@@ -8,12 +8,13 @@ few enough to stand side by side).
 Letters: as in chunk.py; E features of a value, S all columns of a chunk, of which the last are slots.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chorus.attention import fused
+from chorus.attention import kernel
 from chorus.attention.chunk import Chunk, chunks
 from chorus.attention.once import once
 from chorus.attention.program import Program
@@ -24,39 +25,40 @@ class ProgramSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, program: Program, scale: float) -> Tensor:
-        """Attend chunk by chunk, keeping the inputs and the output alone."""
+        """Attend, keeping the inputs, the output and, for the kernel, the rows' log-sums."""
+        ctx.program, ctx.scale = program, scale
+        if kernel.serves(program, q, v):
+            out, sums = kernel.forward(program, q, k, v, scale)
+            ctx.save_for_backward(q, k, v, out, sums)
+            return out
         make = torch.empty if program.complete else torch.zeros
         out = make((*q.shape[:3], v.shape[-1]), dtype=q.dtype, device=q.device)
-        sums = torch.empty(q.shape[:3], dtype=q.dtype, device=q.device)
         space = _Space(q)
-        for work in program.works:
-            if fused.serves(work, q, v):
-                fused.forward(work, program.first, q, k, v, out, sums, scale)
-                continue
-            for chunk in chunks(work, program.first, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
-                _forward(chunk, program.n, q, k, v, out, scale, space)
-        ctx.save_for_backward(q, k, v, out, sums)
-        ctx.program, ctx.scale = program, scale
+        for chunk in _chunks(program, q, v):
+            _forward(chunk, program.n, q, k, v, out, scale, space)
+        ctx.save_for_backward(q, k, v, out)
         return out
 
     @staticmethod
     @once
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """Compute each chunk's weights again, then its gradients."""
-        q, k, v, out, sums = ctx.saved_tensors
+        """Compute the weights again, then the gradients."""
         program: Program = ctx.program
         dout = grads[0].contiguous()
+        if len(ctx.saved_tensors) == 5:
+            return *kernel.backward(program, ctx.saved_tensors, dout, ctx.scale), None, None
+        q, k, v, out = ctx.saved_tensors
         make = torch.empty_like if program.complete else torch.zeros_like
         dq, dk, dv = make(q), torch.zeros_like(k), torch.zeros_like(v)
         space = _Space(q)
-        for work in program.works:
-            if fused.serves(work, q, v):
-                for taller in work.taller:  # shares its sums of keys' gradients between more rows
-                    fused.backward(taller, program.first, (q, k, v, out, sums), dout, (dq, dk, dv), ctx.scale)
-                continue
-            for chunk in chunks(work, program.first, k.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1])):
-                _backward(chunk, program.n, (q, k, v, out), dout, (dq, dk, dv), ctx.scale, space)
+        for chunk in _chunks(program, q, v):
+            _backward(chunk, program.n, (q, k, v, out), dout, (dq, dk, dv), ctx.scale, space)
         return dq, dk, dv, None, None
+
+
+def _chunks(program: Program, q: Tensor, v: Tensor) -> Iterator[Chunk]:
+    for work in program.works:
+        yield from chunks(work, program.first, q.shape[0], q.shape[1], max(q.shape[-1], v.shape[-1]))
 
 
 class _Space:

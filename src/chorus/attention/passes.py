@@ -1,0 +1,224 @@
+"""The forward and the backward pass of the attention kernel, for numba: see kernel.py, which alone imports this.
+
+Arrays are float32 where not said otherwise. Letters: as in kernel.py; also G groups of 16 rows in a tile, c tiles.
+
+    q, out, dq, dout   (N, R, Q, ·)
+    k, v, dk, dv       (N, S, ·)
+    tops, totals       (N·R·Q,): each row's largest score and its sum of weights; backward has tops + log₂ totals
+    work               int64 (4,): the first row, counted among the queries and among the actors, the height, c
+    pieces             int64 (G, pieces, 4): the first key of the first tile, how far it moves with each tile, how many
+                       keys, and which of the bits is its first column's
+    bits               uint16 (columns of all groups,): which of the 16 rows read a column
+    gather             int64 (c, keys): the numbers of a tile's gathered keys
+    gather_bits        uint16 (c, G, keys)
+    offsets            int64 (slots,): row t reads t − offset
+    index              int64 (slots, c·height): the key that a row reads, or −1
+"""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chorus.attention import lanes
+from chorus.attention.lanes import (
+    LANES, LINE, LOWEST, added, copied, filled, finished, products, pulled, scattered, slot_products, slot_scattered,
+    slot_weighted, softened, transposed, weighted,
+)  # fmt: skip
+from chorus.compiling import njit
+
+PIECE = 512  # columns whose scores are held at a time: 32 KiB
+LN2 = 0.6931471805599453
+
+# Numba keeps machine code until this file changes; the instructions' file has to count as well.
+_EDITION = zlib.crc32(Path(lanes.__file__).read_bytes())
+
+
+@njit
+def _room(lines: int) -> Any:
+    """Return memory for lines of 16 floats, as bytes to be used from `_aligned` on."""
+    return np.empty(LINE * (lines + 1), np.uint8)
+
+
+@njit
+def _aligned(room: Any) -> int:
+    return (room.ctypes.data + LINE - 1) // LINE * LINE
+
+
+@njit
+def _place(
+    keys: Any, seen: Any, first: int, size: int, actor: int, line: int, there: int, S: int, offsets: Any, index: Any
+) -> None:
+    """Write down the keys of slots [first, first + size) for 16 rows, and the bits of those that have one."""
+    for s in range(size):
+        slot = first + s - len(offsets)
+        seen[s] = 0
+        if slot < 0 and offsets[first + s] <= actor <= S + offsets[first + s] - LANES and there == LANES:
+            seen[s] = 0xFFFF
+            for r in range(LANES):
+                keys[s, r] = actor - offsets[first + s] + r
+            continue
+        for r in range(LANES):
+            keys[s, r] = 0
+            if r < there:
+                key = actor + r - offsets[first + s] if slot < 0 else index[slot, line + r]
+                if 0 <= key < S:
+                    keys[s, r] = key
+                    seen[s] |= 1 << r
+
+
+def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -> Any:
+    """Return the forward pass for keys of D and values of E features; blocks of sums as large as the registers hold."""
+
+    def run(
+        q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
+        index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, totals: Any,
+    ) -> None:  # fmt: skip
+        assert edition
+        start, actor, height, count = work
+        R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
+        factor = np.float32(factor)
+        room = _room(2 * D + E + PIECE + near * (D + E) // LANES)
+        three = np.empty((3, LANES), np.float32)
+        keys, seen = np.empty((min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
+        for task in range(begin, end):
+            # Numba frees an array after its last use, addresses do not count: hence inside the loop.
+            turned = _aligned(room)
+            rows, sums = turned + LINE * D, turned + LINE * 2 * D
+            scores = sums + LINE * E
+            near_keys = scores + LINE * PIECE
+            near_values = near_keys + 4 * D * near
+            top, total, fall = three.ctypes.data, three.ctypes.data + LINE, three.ctypes.data + 2 * LINE
+            head, tile = divmod(task, count)
+            n = head // R
+            k_head, v_head = k.ctypes.data + 4 * D * n * S, v.ctypes.data + 4 * E * n * S
+            for i in range(near):
+                copied(D, 1, k_head + 4 * D * gather[tile, i], near_keys + 4 * D * i)
+                copied(E, 1, v_head + 4 * E * gather[tile, i], near_values + 4 * E * i)
+            for group in range(len(pieces)):
+                line = tile * height + LANES * group
+                there = min(LANES, height - LANES * group)
+                at = head * Q + start + line
+                filled(np.float32(0), D, rows)
+                copied(D, there, q.ctypes.data + 4 * D * at, rows)
+                transposed(D, factor, rows, turned)
+                filled(np.float32(LOWEST), 1, top)
+                filled(np.float32(0), 1, total)
+                filled(np.float32(0), E, sums)
+                for piece in range(pieces.shape[1] + (near > 0)):
+                    if piece < pieces.shape[1]:
+                        first, step, length, column = pieces[group, piece]
+                        first += step * tile
+                        key, value, bit = k_head + 4 * D * first, v_head + 4 * E * first, bits.ctypes.data + 2 * column
+                    else:
+                        key, value, length = near_keys, near_values, near
+                        bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
+                    for c in range(0, length, PIECE):
+                        size = min(PIECE, length - c)
+                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores)
+                        softened(scores, size, top, total, fall)
+                        weighted(E, block, scores, value + 4 * E * c, size, fall, sums)
+                for c in range(0, slots, PIECE):
+                    size = min(PIECE, slots - c)
+                    _place(keys, seen, c, size, actor + line, line, there, S, offsets, index)
+                    for s in range(size):
+                        slot_products(
+                            D, factor, rows, keys.ctypes.data + 8 * LANES * s, k_head, seen.ctypes.data + 2 * s,
+                            scores + LINE * s,
+                        )  # fmt: skip
+                    softened(scores, size, top, total, fall)
+                    slot_weighted(E, columns, scores, keys.ctypes.data, v_head, size, fall, sums)
+                finished(E, there, top, total, fall, sums, out.ctypes.data + 4 * E * at)
+                for r in range(there):
+                    tops[at + r], totals[at + r] = three[0, r], three[1, r]
+
+    return njit(run)
+
+
+def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -> Any:
+    """Return the backward pass for keys of D and values of E features: dq is set, dk and dv are added to."""
+
+    def run(
+        q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
+        index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, dout: Any, dq: Any, dk: Any, dv: Any,
+    ) -> None:  # fmt: skip
+        assert edition
+        start, actor, height, count = work
+        R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
+        factor, scale = np.float32(factor), np.float32(factor * LN2)
+        room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
+        two = np.zeros((2, LANES), np.float32)
+        keys, seen = np.empty((max(1, min(slots, PIECE)), LANES), np.int64), np.empty(max(1, min(slots, PIECE)), np.uint16)
+        everyone = np.array([0xFFFF], np.uint16)
+        for task in range(begin, end):
+            turned = _aligned(room)
+            turned_down, rows, down_rows = turned + LINE * D, turned + LINE * (D + E), turned + LINE * (2 * D + E)
+            sums = turned + LINE * (2 * D + 2 * E)
+            scores = sums + LINE * D
+            downs = scores + LINE * PIECE
+            near_keys = downs + LINE * PIECE
+            near_values = near_keys + 4 * D * near
+            near_dk = near_values + 4 * E * near
+            near_dv = near_dk + 4 * D * near
+            top, through = two.ctypes.data, two.ctypes.data + LINE
+            head, tile = divmod(task, count)
+            n = head // R
+            k_head, v_head = k.ctypes.data + 4 * D * n * S, v.ctypes.data + 4 * E * n * S
+            dk_head, dv_head = dk.ctypes.data + 4 * D * n * S, dv.ctypes.data + 4 * E * n * S
+            for i in range(near):
+                copied(D, 1, k_head + 4 * D * gather[tile, i], near_keys + 4 * D * i)
+                copied(E, 1, v_head + 4 * E * gather[tile, i], near_values + 4 * E * i)
+            filled(np.float32(0), near * (D + E) // LANES, near_dk)
+            for group in range(len(pieces)):
+                line = tile * height + LANES * group
+                there = min(LANES, height - LANES * group)
+                at = head * Q + start + line
+                filled(np.float32(0), D + E, rows)
+                copied(D, there, q.ctypes.data + 4 * D * at, rows)
+                copied(E, there, dout.ctypes.data + 4 * E * at, down_rows)
+                transposed(D, factor, rows, turned)
+                transposed(E, np.float32(1), down_rows, turned_down)
+                for r in range(LANES):
+                    keys[0, r] = at + min(r, there - 1)
+                    two[0, r] = tops[at + min(r, there - 1)]
+                slot_products(
+                    E, np.float32(1), down_rows, keys.ctypes.data, out.ctypes.data, everyone.ctypes.data, through
+                )
+                filled(np.float32(0), D, sums)
+                for piece in range(pieces.shape[1] + (near > 0)):
+                    if piece < pieces.shape[1]:
+                        first, step, length, column = pieces[group, piece]
+                        first += step * tile
+                        key, value, bit = k_head + 4 * D * first, v_head + 4 * E * first, bits.ctypes.data + 2 * column
+                        dkey, dvalue = dk_head + 4 * D * first, dv_head + 4 * E * first
+                    else:
+                        key, value, dkey, dvalue, length = near_keys, near_values, near_dk, near_dv, near
+                        bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
+                    for c in range(0, length, PIECE):
+                        size = min(PIECE, length - c)
+                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores)
+                        products(E, columns, turned_down, value + 4 * E * c, 0, size, downs)
+                        pulled(scores, downs, size, top, through, scale)
+                        weighted(D, block, downs, key + 4 * D * c, size, 0, sums)
+                        scattered(E, block, scores, down_rows, size, dvalue + 4 * E * c)
+                        scattered(D, block, downs, rows, size, dkey + 4 * D * c)
+                for c in range(0, slots, PIECE):
+                    size = min(PIECE, slots - c)
+                    _place(keys, seen, c, size, actor + line, line, there, S, offsets, index)
+                    for s in range(size):
+                        where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
+                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s)
+                        slot_products(
+                            E, np.float32(1), down_rows, where, v_head, everyone.ctypes.data, downs + LINE * s
+                        )
+                    pulled(scores, downs, size, top, through, scale)
+                    slot_weighted(D, columns, downs, keys.ctypes.data, k_head, size, 0, sums)
+                    slot_scattered(E, scores, down_rows, keys.ctypes.data, size, dv_head)
+                    slot_scattered(D, downs, rows, keys.ctypes.data, size, dk_head)
+                copied(D, there, sums, dq.ctypes.data + 4 * D * at)
+            for i in range(near):
+                added(D, near_dk + 4 * D * i, dk_head + 4 * D * gather[tile, i])
+                added(E, near_dv + 4 * E * i, dv_head + 4 * E * gather[tile, i])
+
+    return njit(run)
