@@ -82,13 +82,15 @@ class Work:
         found: list[Tensor | None] = []
         at = 0
         for span in self.spans:
-            over = [veil for veil in self.veils if veil.start < at + span.length and veil.stop > at]
-            bias = torch.zeros(self.height, sum(s.length for s in self.spans)) if over else None
+            stop = at + span.length
+            over = [veil for veil in self.veils if veil.start < stop and veil.stop > at]
+            bias = np.zeros((self.height, span.length), np.float32) if over else None
             for veil in over:
                 assert bias is not None
-                bias[:, veil.start : veil.stop].masked_fill_(veil.hidden[0], -torch.inf)
-            found.append(None if bias is None else bias[:, at : at + span.length].contiguous())
-            at += span.length
+                hidden = veil.hidden.numpy()[0, :, max(at - veil.start, 0) : stop - veil.start]
+                np.copyto(bias[:, max(veil.start - at, 0) : veil.stop - at], -np.inf, where=hidden)
+            found.append(None if bias is None else torch.from_numpy(bias))
+            at = stop
         return tuple(found)
 
     @cached_property
@@ -163,29 +165,42 @@ class Component:
     reads: tuple[int, int]
     solid: bool  # no offset is left out between the two
 
-    def keys(self, start: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:
-        """For tiles of rows [start, stop): the keys [low, high) they read, and how: see ABSENT to ODD."""
+    @cached_property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """Three intervals of rows: those that may read; tiles inside the second are MOVING, inside the third FIXED."""
         (a, b), (x0, x1), (s0, s1) = self.offsets, self.readers, self.reads
-        x, y = np.maximum(start, x0), np.minimum(stop, x1)
-        low, high = np.maximum(x - b + 1, s0), np.minimum(y - a, s1)
-        whole = (x == start) & (y == stop)
-        moving = whole & (low == x - b + 1) & (high == y - a)
-        fixed = whole & (low == s0) & (high == s1) & (x - s1 + 1 >= a) & (y - 1 - s0 < b) & self.solid
-        kind = np.where(moving, MOVING, np.where(fixed, FIXED, ODD))
-        return low, high, np.where((x < y) & (low < high), kind, ABSENT)
+        fixed = (max(x0, s1 + a - 1), min(x1, s0 + b)) if self.solid else (0, 0)
+        return (max(x0, s0 + a), min(x1, s1 + b - 1)), (max(x0, s0 + b - 1), min(x1, s1 + a)), fixed
+
+    def kind(self, start: int, stop: int) -> int:
+        """How a tile of rows [start, stop) reads: see ABSENT to ODD."""
+        reading, moving, fixed = self.bounds
+        if moving[0] <= start and stop <= moving[1]:
+            return MOVING
+        if fixed[0] <= start and stop <= fixed[1]:
+            return FIXED
+        return ODD if max(start, reading[0]) < min(stop, reading[1]) else ABSENT
+
+    def keys(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the keys [low, high) that a tile of rows [start, stop) reads, if it reads any."""
+        (a, b), (x0, x1), (s0, s1) = self.offsets, self.readers, self.reads
+        return max(start - b + 1, x0 - b + 1, s0), min(stop - a, x1 - a, s1)
 
     def readable(self, start: int, stop: int, low: int, high: int) -> Bools:
-        """Which of the keys [low, high) each of the rows [start, stop) reads through this component, (rows, keys)."""
-        distance = np.arange(stop - 1 - low, start - high, -1)  # that of the last row and the first key comes first
-        near: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
+        """Which of the keys [low, high) each of the rows [start, stop) reads through this component, (rows, keys).
+
+        The keys are those that `keys` gives, for a MOVING tile perhaps with some before them.
+        """
+        furthest = stop - 1 - low  # distance of the last row and the first key: the first of ever shorter distances
+        near = np.zeros(stop - start + high - low - 1, bool)
+        near[max(furthest - self.offsets[1] + 1, 0) : max(furthest - self.offsets[0] + 1, 0)] = True
         if not self.solid:
-            near &= iv.contains(self.strip.offsets, distance)
+            near &= iv.contains(self.strip.offsets, furthest - np.arange(len(near)))
         # A row's keys are the next row's, one further: a view, made without checks that would take most of the time.
         inside: Bools = np.ndarray((stop - start, high - low), bool, near, stop - start - 1, strides=(-1, 1))
-        for (least, most), first, last, axis in ((self.readers, start, stop, 1), (self.reads, low, high, 0)):
-            if first < least or last > most:
-                place = np.arange(first, last)
-                inside = inside & np.expand_dims((place >= least) & (place < most), axis)
+        if start < self.readers[0] or stop > self.readers[1]:
+            inside = inside.copy()
+            inside[: max(self.readers[0] - start, 0)] = inside[self.readers[1] - start :] = False
         return inside
 
 
