@@ -167,9 +167,9 @@ def peak_memory(reset: bool = False) -> float:
 
 
 def plan(topology: Topology, tokens: int) -> None:
-    """Compile a program and the masks that its first run makes."""
+    """Compile a program and the tables that its first run makes."""
     for work in compile_program(topology, tokens).works:
-        assert len(work.biases) == len(work.spans)
+        assert work.layout
 
 
 def planning(rows: list[dict[str, Any]]) -> None:

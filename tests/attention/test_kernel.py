@@ -102,7 +102,9 @@ def test_inputs_that_are_views() -> None:
     x = torch.randn(2, 200, 3, 2, 12, generator=torch.Generator().manual_seed(0)).requires_grad_()
     out = attend(*(x[:, :, i].transpose(1, 2) for i in range(3)), "sliding_window(20) | logarithmic()")
     y = x.detach().double().requires_grad_()
-    wanted = attend(*(y[:, :, i].transpose(1, 2) for i in range(3)), "sliding_window(20) | logarithmic()", executor="reference")
+    wanted = attend(
+        *(y[:, :, i].transpose(1, 2) for i in range(3)), "sliding_window(20) | logarithmic()", executor="reference"
+    )
     for a, b in zip(pull(out, [x]), pull(wanted, [y]), strict=True):
         torch.testing.assert_close(a.double(), b, atol=1e-5, rtol=1e-5)
 

@@ -57,9 +57,7 @@ def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> 
     return out[..., :width], tops.add_(totals.log2_())
 
 
-def backward(
-    program: Program, saved: tuple[Tensor, ...], dout: Tensor, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def backward(program: Program, saved: tuple[Tensor, ...], dout: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return dq, dk and dv, given q, k, v, out and the rows' log-sums, and the gradient of out."""
     q, k, v, out, dout = (_whole_lines(x) for x in (*saved[:4], dout))
     dq = torch.empty_like(q) if program.complete else torch.zeros_like(q)

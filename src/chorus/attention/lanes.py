@@ -184,9 +184,7 @@ def transposed(code: _Code, width: int, factor: Any, rows: Any, target: Any) -> 
 
 
 @_instruction
-def products(
-    code: _Code, width: int, block: int, lines: Any, keys: Any, bits: Any, count: Any, target: Any
-) -> None:
+def products(code: _Code, width: int, block: int, lines: Any, keys: Any, bits: Any, count: Any, target: Any) -> None:
     """Set target[count][16] to keys[count][width]·lines[width][16], −∞ where a bit is 0; the constant 0 shows all."""
     masked = not isinstance(bits, int)
 
@@ -210,7 +208,9 @@ def products(
         place = code.add(bits, code.times(first, 2))
         found = code.read(ir.VectorType(_SHORT, size), place)
         whole = code.b.icmp_signed("==", found, ir.VectorType(_SHORT, size)([-1] * size))
-        with code.b.if_else(code.b.icmp_signed("==", code.b.bitcast(whole, ir.IntType(size)), ir.IntType(size)(-1))) as (
+        with code.b.if_else(
+            code.b.icmp_signed("==", code.b.bitcast(whole, ir.IntType(size)), ir.IntType(size)(-1))
+        ) as (
             then,
             otherwise,
         ):

@@ -3,7 +3,7 @@
 Letters: h rows in a tile, c tiles.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,14 +20,16 @@ MAX_CELLS = 1 << 31  # bytes of masks over gathered keys
 
 @dataclass(frozen=True)
 class Loose:
-    """Loose pairs (reader, read), sorted, and how each tile is to read them."""
+    """Loose pairs (reader, read), sorted, and how each tile is to read them.
+
+    Without any pair, all is empty but `way` and `size`.
+    """
 
     first: int
     readers: Ints
     reads: Ints
     degree: Ints  # per row
     tiles: int
-    tile_of: Ints  # per pair
     key: Ints  # per pair: which of its tile's distinct keys
     keys: Ints  # distinct keys, tile by tile
     bounds: Ints  # where each tile's keys begin, (tiles + 1)
@@ -59,10 +61,7 @@ class Loose:
                 f"tiles of {height} rows would compute {cells:,} pairs for the {len(self.reads):,} that this topology "
                 f"asks for, more than {MAX_CELLS:,}: use executor diagonals or auto, or fewer actors"
             )
-        return Loose(
-            self.first, self.readers, self.reads, self.degree, self.tiles, self.tile_of, self.key, self.keys,
-            self.bounds, way, size,
-        )  # fmt: skip
+        return replace(self, way=way, size=size)
 
 
 def _rounded(sizes: Ints) -> Ints:
@@ -72,32 +71,30 @@ def _rounded(sizes: Ints) -> Ints:
     return rounded
 
 
-def loose_pairs(relation: Relation, strips: list[Strip], first: int, starts: Ints, height: int) -> Loose:
+def loose_pairs(relation: Relation, strips: list[Strip], first: int, tiles: int, height: int) -> Loose:
     """Collect every pair of the terms that are no strips, and of the strips that are too ragged for tiles."""
-    none = np.empty(0, np.int64)
+    none, zeros = np.empty(0, np.int64), np.zeros(tiles, np.int64)
+    if not relation.others and not strips:
+        return Loose(first, none, none, none, tiles, none, none, none, zeros, zeros)
     parts: list[tuple[Ints, Ints]] = []
-    if relation.others or strips:
-        for block in relation.blocks():
-            rows = block[block >= first]
-            if relation.others:
-                which, reads = relation.loose_rows(rows)
-                parts.append((rows[which], reads))
-            for strip in strips:
-                which, reads = strip.rows(rows)
-                parts.append((rows[which], reads))
+    for block in relation.blocks():
+        rows = block[block >= first]
+        if relation.others:
+            which, reads = relation.loose_rows(rows)
+            parts.append((rows[which], reads))
+        for strip in strips:
+            which, reads = strip.rows(rows)
+            parts.append((rows[which], reads))
     readers = np.concatenate([none, *[part[0] for part in parts]])
     reads = np.concatenate([none, *[part[1] for part in parts]])
     order = np.argsort(readers * relation.n + reads)
     readers, reads = readers[order], reads[order]
     tile_of = (readers - first) // height
     keys, key = np.unique(tile_of * relation.n + reads, return_inverse=True)
-    bounds = np.searchsorted(keys, np.arange(len(starts) + 1) * relation.n)
-    zeros = np.zeros(len(starts), np.int64)
+    bounds = np.searchsorted(keys, np.arange(tiles + 1) * relation.n)
     degree = np.bincount(readers - first, minlength=relation.n - first)
-    return Loose(
-        first, readers, reads, degree, len(starts), tile_of, key - bounds[tile_of], keys % relation.n, bounds, zeros,
-        zeros,
-    )  # fmt: skip
+    key -= bounds[tile_of]
+    return Loose(first, readers, reads, degree, tiles, key, keys % relation.n, bounds, zeros, zeros)
 
 
 def lay_out(

@@ -23,8 +23,22 @@ import numpy as np
 
 from chorus.attention import lanes
 from chorus.attention.lanes import (
-    LANES, LINE, LOWEST, added, copied, filled, finished, products, pulled, scattered, slot_products, slot_scattered,
-    slot_weighted, softened, transposed, weighted,
+    LANES,
+    LINE,
+    LOWEST,
+    added,
+    copied,
+    filled,
+    finished,
+    products,
+    pulled,
+    scattered,
+    slot_products,
+    slot_scattered,
+    slot_weighted,
+    softened,
+    transposed,
+    weighted,
 )  # fmt: skip
 from chorus.compiling import njit
 
@@ -49,23 +63,25 @@ def _aligned(room: Any) -> int:
 @njit
 def _place(
     keys: Any, seen: Any, first: int, size: int, actor: int, line: int, there: int, S: int, offsets: Any, index: Any
-) -> None:
-    """Write down the keys of slots [first, first + size) for 16 rows, and the bits of those that have one."""
-    for s in range(size):
-        slot = first + s - len(offsets)
-        seen[s] = 0
-        if slot < 0 and offsets[first + s] <= actor <= S + offsets[first + s] - LANES and there == LANES:
-            seen[s] = 0xFFFF
+) -> int:
+    """Write down the keys of slots [first, first + size) for 16 rows, and their bits; return how many slots are used."""
+    used = 0
+    for number in range(first, first + size):
+        bits = 0
+        if number < len(offsets):
+            key = actor - offsets[number]
+            low, high = max(0, -key), min(there, S - key)
+            bits = (1 << high) - (1 << low) if low < high else 0
             for r in range(LANES):
-                keys[s, r] = actor - offsets[first + s] + r
-            continue
-        for r in range(LANES):
-            keys[s, r] = 0
-            if r < there:
-                key = actor + r - offsets[first + s] if slot < 0 else index[slot, line + r]
-                if 0 <= key < S:
-                    keys[s, r] = key
-                    seen[s] |= 1 << r
+                keys[used, r] = min(max(key + r, 0), S - 1)
+        else:
+            for r in range(LANES):
+                key = index[number - len(offsets), line + r] if r < there else -1
+                keys[used, r] = max(key, 0)
+                bits |= (key >= 0) << r
+        seen[used] = bits
+        used += bits > 0
+    return used
 
 
 def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -> Any:
@@ -120,8 +136,9 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                         softened(scores, size, top, total, fall)
                         weighted(E, block, scores, value + 4 * E * c, size, fall, sums)
                 for c in range(0, slots, PIECE):
-                    size = min(PIECE, slots - c)
-                    _place(keys, seen, c, size, actor + line, line, there, S, offsets, index)
+                    size = _place(
+                        keys, seen, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
+                    )  # fmt: skip
                     for s in range(size):
                         slot_products(
                             D, factor, rows, keys.ctypes.data + 8 * LANES * s, k_head, seen.ctypes.data + 2 * s,
@@ -149,7 +166,10 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
         factor, scale = np.float32(factor), np.float32(factor * LN2)
         room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
         two = np.zeros((2, LANES), np.float32)
-        keys, seen = np.empty((max(1, min(slots, PIECE)), LANES), np.int64), np.empty(max(1, min(slots, PIECE)), np.uint16)
+        keys, seen = (
+            np.empty((max(1, min(slots, PIECE)), LANES), np.int64),
+            np.empty(max(1, min(slots, PIECE)), np.uint16),
+        )
         everyone = np.array([0xFFFF], np.uint16)
         for task in range(begin, end):
             turned = _aligned(room)
@@ -204,8 +224,9 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                         scattered(E, block, scores, down_rows, size, dvalue + 4 * E * c)
                         scattered(D, block, downs, rows, size, dkey + 4 * D * c)
                 for c in range(0, slots, PIECE):
-                    size = min(PIECE, slots - c)
-                    _place(keys, seen, c, size, actor + line, line, there, S, offsets, index)
+                    size = _place(
+                        keys, seen, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
+                    )  # fmt: skip
                     for s in range(size):
                         where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
                         slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s)

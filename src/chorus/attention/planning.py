@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 import torch
@@ -29,10 +29,10 @@ from chorus.topology.relation import Relation
 from chorus.topology.terms import Edges, Strip, Term
 
 # Nanoseconds on one core for one head of 64 features: what the choices rest on. Only their ratios matter.
-PAIR = 3.2  # one query with one key inside a tile: two products and the softmax
-SLOT = 18.0  # one query with one key through a slice
-INDEX = 29.0  # one query with one key through an index
-GATHERED = 11.0  # bringing one key and its value to a tile
+PAIR = 2.3  # one query with one key inside a tile: two products and the softmax
+SLOT = 8.0  # one query with one key through a slice
+INDEX = 12.0  # one query with one key through an index
+GATHERED = 16.0  # bringing one key and its value to a tile
 
 # Tall tiles multiply nearer to the machine's rate, short ones compute fewer pairs that nobody asked for.
 EFFICIENCY = {16: 0.80, 32: 0.93, 64: 1.0, 128: 1.03}
@@ -78,48 +78,51 @@ def compile_program(
             f"more than {MAX_SLOTS:,}; use tiles or auto"
         )
     height = _height(pieces, n - first)
-    starts = np.arange(first, n, height)
-    stops = np.minimum(starts + height, n)
-    loose = loose_pairs(relation, pieces.strips, first, starts, height)
+    loose = loose_pairs(relation, pieces.strips, first, -(-(n - first) // height), height)
     chosen = loose.choose(executor, height, PAIR, INDEX, GATHERED)
     if executor == "diagonals" and chosen.widest > MAX_SLOTS:
         raise InputError(
             f"executor diagonals cannot serve {topology} at n = {n:,}: one row reads {chosen.widest:,} keys that lie "
             f"on no diagonal, more than {MAX_SLOTS:,}; use tiles or auto"
         )
-    tables = [component.keys(starts, stops) for component in pieces.components]
-    kinds = np.stack([np.zeros(len(starts), np.int64), *[kind for _, _, kind in tables]])
-    alone = (kinds == ODD).any(0) | (stops - starts != height)
-    same = (kinds[:, 1:] == kinds[:, :-1]).all(0) & ~alone[1:] & ~alone[:-1]
-    same &= (chosen.way[1:] == chosen.way[:-1]) & (chosen.size[1:] == chosen.size[:-1])
-    cuts = np.flatnonzero(np.r_[True, ~same, True])
     works = []
-    for i, j in _joined(cuts.tolist(), alone & (chosen.way == NOTHING), DENSE // height):
-        start, stop, count = int(starts[i]), int(stops[i]), j - i
-        low_high_kind = [[int(column[i]) for column in table] for table in tables]
-        if count > 1 and alone[i]:
-            start, stop, count = start, int(stops[j - 1]), 1
-            rows = np.array([start]), np.array([stop])
-            low_high_kind = [[int(column[0]) for column in c.keys(*rows)] for c in pieces.components]
-        present = [
-            (component, low, high, kind)
-            for component, (low, high, kind) in zip(pieces.components, low_high_kind, strict=True)
-            if kind != ABSENT
-        ]
+    for i, j, alone in _runs(pieces.components, chosen, n, height):
+        start = first + i * height
+        stop, count = (min(first + j * height, n), 1) if alone else (start + height, j - i)
+        kinds = [(component, component.kind(start, stop)) for component in pieces.components]
+        present = [(component, *component.keys(start, stop), kind) for component, kind in kinds if kind != ABSENT]
         if present or pieces.offsets or chosen.way[i]:
             works.append(_work(n, start, stop, count, present, pieces.offsets, chosen, i))
     return _program(n, first, works)
 
 
-def _joined(cuts: list[int], alone: Bools, most: int) -> Iterator[tuple[int, int]]:
-    """Yield the tiles [i, j) between cuts, joining up to `most` neighbours that stand alone into one tall tile."""
-    at = 0
-    while at < len(cuts) - 1:
-        end = at + 1
-        while alone[cuts[at]] and end - at < most and end < len(cuts) - 1 and alone[cuts[end]]:
-            end += 1
-        yield cuts[at], cuts[end]
-        at = end
+def _runs(components: list[Component], loose: Loose, n: int, height: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield tiles [i, j) that make one work: they read alike (False), or are joined into one tall tile (True)."""
+    turns = {0, (n - loose.first) // height, loose.tiles}  # the tiles at which reading may change
+    for component in components:
+        for low, high in component.bounds:
+            if low < high:
+                a, b = (low - loose.first) // height, (high - loose.first) // height
+                turns |= {a, a + 1, b, b + 1}
+    if len(loose.readers):
+        turns.update((np.flatnonzero(np.diff(loose.way) | np.diff(loose.size)) + 1).tolist())
+
+    def reading(run: tuple[int, int]) -> object:
+        """How a tile reads or, where no two tiles read so, how many of them make one tall tile."""
+        tile = run[0]
+        start = loose.first + tile * height
+        stop = min(start + height, n)
+        kinds = [component.kind(start, stop) for component in components]
+        if ODD in kinds or stop - start < height:
+            return max(DENSE // height, 1) if loose.way[tile] == NOTHING else 1
+        return kinds, loose.way[tile], loose.size[tile]
+
+    for how, alike in groupby(pairwise(sorted(turn for turn in turns if 0 <= turn <= loose.tiles)), reading):
+        runs = list(alike)
+        i, j = runs[0][0], runs[-1][1]
+        most = how if isinstance(how, int) else j - i
+        for tile in range(i, j, most):
+            yield tile, min(tile + most, j), isinstance(how, int)
 
 
 def first_actors(relation: Relation, n: int) -> Relation:
@@ -158,7 +161,7 @@ def _dense(relation: Relation, first: int) -> Program:
     readable[which, reads] = True
     if not len(which):
         return Program(relation.n, first, (), 0, 0.0)
-    work = Work(first, len(rows), 1, (Span(0, relation.n, moves=False),), veils=_veils(readable[None], 0))
+    work = Work(first, len(rows), 1, (Span(0, relation.n, moves=False),), veils=_veils(readable))
     return _program(relation.n, first, [replace(work, empty=_empty(readable.sum(1) > 0))])
 
 
@@ -176,13 +179,17 @@ def _split(relation: Relation, executor: str) -> _Pieces:
     ragged: list[Strip] = []
     for strip in relation.disjoint_strips:
         clusters = _clusters(strip.offsets)
-        if strip.everywhere and executor != "tiles":
-            thin = [c for c in clusters if executor == "diagonals" or _thin(c)]
-            # Kept as ranges until they are known to be few: full() has 2n − 1 diagonals.
-            for low, high in np.concatenate([np.empty((0, 2), np.int64), *thin]).tolist():
-                offsets += range(low, min(high, low + MAX_SLOTS + 1))
-            clusters = [c for c in clusters if not (executor == "diagonals" or _thin(c))]
-        elif executor == "diagonals":
+        if executor != "tiles" and strip.everywhere:
+            bands = []
+            for cluster in clusters:
+                if executor != "diagonals" and not _thin(cluster, SLOT):
+                    bands.append(cluster)
+                    continue
+                # Kept as ranges until they are known to be few: full() has 2n − 1 diagonals.
+                for low, high in cluster.tolist():
+                    offsets += range(low, min(high, low + MAX_SLOTS + 1))
+            clusters = bands
+        elif executor == "diagonals" or (executor == "auto" and all(_thin(c, INDEX) for c in clusters)):
             ragged.append(strip)
             continue
         parts = list(product(clusters, strip.readers.tolist(), strip.reads.tolist())) if _few(strip, clusters) else None
@@ -201,26 +208,25 @@ def _few(strip: Strip, clusters: list[Ints]) -> bool:
 
 def _clusters(offsets: Ints) -> list[Ints]:
     """Join intervals of offsets that lie closer together than a tile is tall: one band costs less than two."""
+    if len(offsets) < 2:
+        return [offsets] if len(offsets) else []
     gaps = offsets[1:, 0] - offsets[:-1, 1]
-    return np.split(offsets, np.flatnonzero(gaps >= 64) + 1) if len(offsets) else []
+    return np.split(offsets, np.flatnonzero(gaps >= 64) + 1)
 
 
-def _thin(cluster: Ints) -> bool:
-    """Whether a cluster of offsets costs less as slots than as a band of tiles 64 rows tall."""
-    count = (cluster[:, 1] - cluster[:, 0]).sum()
-    return bool(count * SLOT < PAIR * (63 + cluster[-1, 1] - cluster[0, 0]))
+def _thin(cluster: Ints, each: float) -> bool:
+    """Whether a cluster of offsets costs less as slots, at so many nanoseconds each, than as a band of tiles."""
+    return iv.size(cluster) * each < PAIR * (32 + int(cluster[-1, 1] - cluster[0, 0]))
 
 
 def _height(pieces: _Pieces, rows: int) -> int:
     """Return the tile height that computes the bands in the least time."""
     if not pieces.components:
         return SLOT_ROWS if pieces.offsets and not pieces.strips else 32
-
-    def time(height: int) -> float:
-        keys = sum(height + min(c.offsets[1] - c.offsets[0], c.reads[1] - c.reads[0]) for c in pieces.components)
-        return float(keys / EFFICIENCY[height])
-
-    return min((height for height in EFFICIENCY if height <= rows or height == 16), key=time)
+    count = len(pieces.components)
+    widths = sum(min(c.offsets[1] - c.offsets[0], c.reads[1] - c.reads[0]) for c in pieces.components)
+    heights = [height for height in EFFICIENCY if height <= rows or height == 16]
+    return min(heights, key=lambda height: (count * height + widths) / EFFICIENCY[height])
 
 
 def _work(
@@ -236,17 +242,20 @@ def _work(
     """Lay out tiles [tile, tile + count), which read alike; the first has rows [start, stop)."""
     height = stop - start
     present = [(c, _aligned(low, high) if kind == MOVING else low, high, kind) for c, low, high, kind in present]
-    readable = [component.readable(start, stop, low, high) for component, low, high, _ in present]
     spans = tuple(Span(low, high - low, kind == MOVING) for _, low, high, kind in present)
+    readable = [component.readable(start, stop, low, high) for component, low, high, _ in present]
     shared = readable[0] if len(readable) == 1 else np.concatenate([np.zeros((height, 0), bool), *readable], 1)
-    veils = _veils(shared[None], 0)
+    veils = _veils(shared)
     gather, hidden, index = lay_out(loose, tile, count, height, start)
     if hidden is not None:
         veils = (*veils, Veil(shared.shape[1], shared.shape[1] + hidden.shape[2], torch.from_numpy(hidden)))
     empty = None
-    if not shared.any(1).all():  # some row may have nothing to read: look at its slots and loose keys too
+    # Where all is ODD, some row may have nothing to read: look at its slots and loose keys too.
+    if all(kind == ODD for *_, kind in present) and not (some := shared.any(1)).all():
         every = np.arange(start, start + count * height)
-        reads = np.tile(shared.any(1), count) | (loose.degree[every - loose.first] > 0)
+        reads = np.tile(some, count)
+        if len(loose.readers):
+            reads |= loose.degree[every - loose.first] > 0
         for offset in offsets:
             reads |= (every >= offset) & (every < n + offset)
         empty = _empty(reads)
@@ -263,13 +272,13 @@ def _empty(reads: Bools) -> torch.Tensor | None:
     return None if reads.all() else torch.from_numpy(~reads)
 
 
-def _veils(readable: Bools, at: int) -> tuple[Veil, ...]:
+def _veils(readable: Bools) -> tuple[Veil, ...]:
     """Cover the columns that some row may not read; the rest, often most of a window, is left alone."""
-    hidden = ~readable
-    closed = hidden.any((0, 1))
-    if not closed.any():
-        return ()
-    fence = np.zeros(hidden.shape[2] + 2, bool)
-    fence[1:-1] = closed
-    edges = np.flatnonzero(fence[1:] != fence[:-1]).reshape(-1, 2)
-    return tuple(Veil(at + a, at + b, torch.from_numpy(hidden[:, :, a:b])) for a, b in edges.tolist())
+    is_open = readable.all(0).tobytes() + b"\1"
+    veils = []
+    start = is_open.find(0)
+    while start >= 0:
+        stop = is_open.find(1, start)
+        veils.append(Veil(start, stop, torch.from_numpy(~readable[None, :, start:stop])))
+        start = is_open.find(0, stop)
+    return tuple(veils)

@@ -24,6 +24,9 @@ from chorus.topology.terms import Strip
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+_POWERS = (1 << np.arange(16)).astype(np.uint16)
+_NO_KEYS = np.empty((0, 0), np.int64)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -80,30 +83,36 @@ class Work:
     @cached_property
     def layout(self) -> tuple[NDArray[Any], ...]:
         """The keys that the rows read, sixteen rows at a time, as the arrays of passes.py from `pieces` to `index`."""
-        groups = -(-self.height // 16)
-        seen = np.zeros((groups * 16, sum(span.length for span in self.spans)), bool)
-        seen[: self.height] = True
-        gather = np.zeros((self.count, 0), np.int64) if self.gather is None else self.gather.numpy()
-        near = np.zeros((self.count, groups * 16, gather.shape[1]), bool)
-        near[:, : self.height] = True
-        for veil in self.veils:
-            if veil.start < seen.shape[1]:
-                seen[: self.height, veil.start : veil.stop] = ~veil.hidden[0].numpy()
-            else:
-                near[:, : self.height] = ~veil.hidden.numpy()
-        bits = _bits(seen[None])[0]
-        pieces, at = np.zeros((groups, len(self.spans), 4), np.int64), 0
+        columns = sum(span.length for span in self.spans)
+        bits = self._bits(0, columns, 1)[0]
+        pieces, at = np.empty((len(bits), len(self.spans), 4), np.int64), 0
         for number, span in enumerate(self.spans):
-            for group in range(groups):
-                read = np.flatnonzero(bits[group, at : at + span.length]).tolist() or [0, -1]
-                length = -(-(read[-1] + 1 - read[0]) // 8) * 8  # whole blocks, of keys that are there
-                first = max(0, read[-1] + 1 - length)
-                length = min(length, span.length - first)
-                step = self.height if span.moves else 0
-                pieces[group, number] = span.start + first, step, length, group * seen.shape[1] + at + first
+            read = bits[:, at : at + span.length] > 0
+            start, stop = read.argmax(1), np.where(read.any(1), span.length - read[:, ::-1].argmax(1), 0)
+            first = np.maximum(stop - (stop - start + 7) // 8 * 8, 0)  # whole blocks, of keys that are there
+            pieces[:, number, 0] = first + span.start
+            pieces[:, number, 1] = self.height if span.moves else 0
+            pieces[:, number, 2] = stop - first
+            pieces[:, number, 3] = np.arange(at, bits.size, columns) + first
             at += span.length
-        index = np.zeros((0, 0), np.int64) if self.index is None else self.index.numpy()
-        return pieces, bits.ravel(), gather, _bits(near), np.array(self.offsets, np.int64), index
+        if self.gather is None:
+            gather, gather_bits = _NO_KEYS, np.empty((0, 0, 0), np.uint16)
+        else:
+            gather, gather_bits = self.gather.numpy(), self._bits(columns, self.tile_columns, self.count)
+        index = _NO_KEYS if self.index is None else self.index.numpy()
+        return pieces, bits.ravel(), gather, gather_bits, np.array(self.offsets, np.int64), index
+
+    def _bits(self, start: int, stop: int, tiles: int) -> NDArray[np.uint16]:
+        """Pack which rows read the columns [start, stop), 16 to a number: (tiles, groups, columns)."""
+        groups = -(-self.height // 16)
+        seen = np.zeros((tiles, groups * 16, stop - start), bool)
+        seen[:, : self.height] = True
+        for veil in self.veils:
+            if start <= veil.start < stop:
+                part = seen[:, : self.height, veil.start - start : veil.stop - start]
+                np.logical_not(veil.hidden.numpy(), out=part)
+        found: NDArray[np.uint16] = np.einsum("tgrc,r->tgc", seen.reshape(tiles, groups, 16, -1), _POWERS)
+        return found
 
     def to(self, device: torch.device) -> "Work":
         """Return the same work with its tensors on a device."""
@@ -116,13 +125,6 @@ class Work:
             self.first, self.height, self.count, self.spans, moved(self.gather), veils,
             self.offsets, moved(self.index), moved(self.empty),
         )  # fmt: skip
-
-
-def _bits(seen: Bools) -> NDArray[np.uint16]:
-    """Pack which rows read a column, (c, 16 G, columns), sixteen to a number: (c, G, columns)."""
-    tiles, rows, columns = seen.shape
-    by_column = np.ascontiguousarray(seen.reshape(tiles, rows // 16, 16, columns).swapaxes(2, 3))
-    return np.packbits(by_column, axis=-1, bitorder="little").view("<u2")[..., 0]
 
 
 @dataclass(frozen=True)
@@ -161,29 +163,42 @@ class Component:
     reads: tuple[int, int]
     solid: bool  # no offset is left out between the two
 
-    def keys(self, start: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:
-        """For tiles of rows [start, stop): the keys [low, high) they read, and how: see ABSENT to ODD."""
+    @cached_property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """Three intervals of rows: those that may read; tiles inside the second are MOVING, inside the third FIXED."""
         (a, b), (x0, x1), (s0, s1) = self.offsets, self.readers, self.reads
-        x, y = np.maximum(start, x0), np.minimum(stop, x1)
-        low, high = np.maximum(x - b + 1, s0), np.minimum(y - a, s1)
-        whole = (x == start) & (y == stop)
-        moving = whole & (low == x - b + 1) & (high == y - a)
-        fixed = whole & (low == s0) & (high == s1) & (x - s1 + 1 >= a) & (y - 1 - s0 < b) & self.solid
-        kind = np.where(moving, MOVING, np.where(fixed, FIXED, ODD))
-        return low, high, np.where((x < y) & (low < high), kind, ABSENT)
+        fixed = (max(x0, s1 + a - 1), min(x1, s0 + b)) if self.solid else (0, 0)
+        return (max(x0, s0 + a), min(x1, s1 + b - 1)), (max(x0, s0 + b - 1), min(x1, s1 + a)), fixed
+
+    def kind(self, start: int, stop: int) -> int:
+        """How a tile of rows [start, stop) reads: see ABSENT to ODD."""
+        reading, moving, fixed = self.bounds
+        if moving[0] <= start and stop <= moving[1]:
+            return MOVING
+        if fixed[0] <= start and stop <= fixed[1]:
+            return FIXED
+        return ODD if max(start, reading[0]) < min(stop, reading[1]) else ABSENT
+
+    def keys(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the keys [low, high) that a tile of rows [start, stop) reads, if it reads any."""
+        (a, b), (x0, x1), (s0, s1) = self.offsets, self.readers, self.reads
+        return max(start - b + 1, x0 - b + 1, s0), min(stop - a, x1 - a, s1)
 
     def readable(self, start: int, stop: int, low: int, high: int) -> Bools:
-        """Which of the keys [low, high) each of the rows [start, stop) reads through this component, (rows, keys)."""
-        distance = np.arange(stop - 1 - low, start - high, -1)  # that of the last row and the first key comes first
-        near: Bools = (distance >= self.offsets[0]) & (distance < self.offsets[1])
+        """Which of the keys [low, high) each of the rows [start, stop) reads through this component, (rows, keys).
+
+        The keys are those that `keys` gives, for a MOVING tile perhaps with some before them.
+        """
+        furthest = stop - 1 - low  # distance of the last row and the first key: the first of ever shorter distances
+        near = np.zeros(stop - start + high - low - 1, bool)
+        near[max(furthest - self.offsets[1] + 1, 0) : max(furthest - self.offsets[0] + 1, 0)] = True
         if not self.solid:
-            near &= iv.contains(self.strip.offsets, distance)
+            near &= iv.contains(self.strip.offsets, furthest - np.arange(len(near)))
         # A row's keys are the next row's, one further: a view, made without checks that would take most of the time.
         inside: Bools = np.ndarray((stop - start, high - low), bool, near, stop - start - 1, strides=(-1, 1))
-        for (least, most), first, last, axis in ((self.readers, start, stop, 1), (self.reads, low, high, 0)):
-            if first < least or last > most:
-                place = np.arange(first, last)
-                inside = inside & np.expand_dims((place >= least) & (place < most), axis)
+        if start < self.readers[0] or stop > self.readers[1]:
+            inside = inside.copy()
+            inside[: max(self.readers[0] - start, 0)] = inside[self.readers[1] - start :] = False
         return inside
 
 

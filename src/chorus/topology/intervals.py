@@ -46,7 +46,8 @@ def union(sets: Iterable[Intervals]) -> Intervals:
 def intersect(a: Intervals, b: Intervals) -> Intervals:
     """Return the integers in both sets."""
     if len(a) == len(b) == 1:  # by far the most frequent
-        return interval(int(max(a[0, 0], b[0, 0])), int(min(a[0, 1], b[0, 1])))
+        ((low, high),), ((start, stop),) = a.tolist(), b.tolist()
+        return interval(max(low, start), min(high, stop))
     if len(a) > len(b):
         a, b = b, a
     # For every interval of the shorter list, the run of intervals of the longer list that touch it.
@@ -62,8 +63,10 @@ def subtract(a: Intervals, b: Intervals) -> Intervals:
     """Return the integers in a that are not in b."""
     if not len(a) or not len(b):
         return a
-    if len(b) == 1 and b[0, 0] <= a[0, 0] and b[0, 1] >= a[-1, 1]:
-        return EMPTY
+    if len(a) == len(b) == 1:
+        ((low, high),), ((start, stop),) = a.tolist(), b.tolist()
+        left = [[low, min(high, start)], [max(low, stop), high]]
+        return np.array([piece for piece in left if piece[0] < piece[1]], np.int64).reshape(-1, 2)
     low, high = min(a[0, 0], b[0, 0]) - 1, max(a[-1, 1], b[-1, 1]) + 1
     gaps = np.stack([np.r_[low, b[:, 1]], np.r_[b[:, 0], high]], 1)
     return intersect(a, gaps[gaps[:, 0] < gaps[:, 1]])
@@ -76,12 +79,12 @@ def negate(a: Intervals) -> Intervals:
 
 def clip(a: Intervals, start: int, stop: int) -> Intervals:
     """Return the integers of a that are in [start, stop)."""
-    return merge(np.clip(a, start, stop))
+    return intersect(a, interval(start, stop))
 
 
 def size(a: Intervals) -> int:
     """How many integers are in the set."""
-    return int((a[:, 1] - a[:, 0]).sum())
+    return int(a[0, 1] - a[0, 0]) if len(a) == 1 else int((a[:, 1] - a[:, 0]).sum())
 
 
 def contains(a: Intervals, values: NDArray[np.int64]) -> NDArray[np.bool_]:

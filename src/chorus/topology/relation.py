@@ -306,6 +306,8 @@ def _refuse_pieces(strips: list[Strip]) -> None:
 
 def _join(strips: list[Strip]) -> list[Strip]:
     """Join strips that agree in two of their three sets, so that a union of offset sets is one offset set."""
+    if len(strips) < 2:
+        return strips
     for joined in ("offsets", "reads", "readers"):
         groups: dict[tuple[bytes, ...], list[Strip]] = {}
         for strip in strips:
