@@ -167,7 +167,7 @@ Q = torch.randn(1, 2, 40, 8)
         (lambda: lookup(Q[0, 0, 0], Q[0, 0], Q[0, 0]), r"each is \(number, features\)"),
         (lambda: rotate(Q, torch.arange(80).view(2, 40)[:, None, None]), "do not fit vectors"),
         (lambda: rotate(Q, torch.arange(120).view(3, 40)), "do not fit vectors"),
-        (lambda: rotate(Q.long(), torch.arange(40)), "floating vectors, not torch.int64"),
+        (lambda: rotate(Q.long(), torch.arange(40)), r"x needs one floating dtype \(.*\), not torch.int64"),
         (lambda: linear_attention(Q, Q[:, :0], Q[:, :0], Elu1()), "cannot share 0 key heads evenly"),
         (lambda: linear_attention(Q, Q.double(), Q, Elu1()), "one floating dtype"),
         (lambda: linear_attention(Q, Q, Q, "elu1"), "must be a feature map"),  # type: ignore[arg-type]
