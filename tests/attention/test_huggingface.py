@@ -123,6 +123,9 @@ def test_what_a_topology_cannot_express_is_refused() -> None:
     model.config.chorus_topology = None
     with pytest.raises(InputError, match="names no topology"):
         model(tokens(5))
+    model.config.chorus_topology = 7
+    with pytest.raises(InputError, match="must be a Topology or its text, not int"):
+        model(tokens(5, 1), attention_mask=torch.tensor([[0, 1, 1, 1, 1]]))
     with pytest.raises(InputError, match=r"attention dropout of 0.1"):
         build("gpt2", "chorus", attn_pdrop=0.1).train()(tokens(5))
     with pytest.raises(InputError, match="middle of a sequence"):

@@ -187,7 +187,7 @@ def test_bad_input() -> None:
         linear_attention(q, k[:, :, :4], v[:, :, :4], Elu1(), causal=True)
     with pytest.raises(InputError, match="must be even"):
         Fourier(8, 5)
-    with pytest.raises(InputError, match="positive whole sizes"):
+    with pytest.raises(InputError, match="features must be at least 1, got 0"):
         Favor(8, 0)
     with pytest.raises(InputError, match="pass causal=True"):
         linear_attention(q, k, v, Elu1(), state=LinearState())

@@ -11,7 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chorus.attention.finite import refuse_not_finite
+from chorus.attention.checks import (
+    LARGEST,
+    as_topology,
+    refuse_not_finite,
+    refuse_unfit_heads,
+    refuse_unknown_executor,
+    shapes,
+)
 from chorus.attention.general import ProgramAttention
 from chorus.attention.planning import compile_program
 from chorus.attention.program import Program
@@ -21,11 +28,10 @@ from chorus.attention.select import Select, Soft, parse_select
 from chorus.attention.softmax import ProgramSoftmax
 from chorus.errors import InputError
 from chorus.topology import Topology, full, parse
+from chorus.topology.topology import whole
 
 F = TypeVar("F", bound=Callable[..., object])
 
-EXECUTORS = ("auto", "reference", "tiles", "diagonals", "flex")
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 REFERENCE_LIMIT = 1 << 28  # pairs that the dense definition may hold per head
 
 
@@ -229,37 +235,17 @@ def _check(
     actors: int | None,
     executor: str,
 ) -> None:
-    if executor not in EXECUTORS:
-        raise InputError(f'unknown executor "{executor}": choose one of {", ".join(EXECUTORS)}')
-    if topology is not None and not isinstance(topology, Topology):
-        raise InputError(f"topology must be a Topology or its text, not {type(topology).__name__}")
-    for name, x in (("q", q), ("k", k), ("v", v)):
-        if not isinstance(x, Tensor):
-            raise InputError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
-        if x.is_nested or x.layout != torch.strided:
-            raise InputError(f"{name} must be one dense tensor, not nested or {x.layout}: pad or densify it")
-    for name, number in (("layer", layer), ("first", first), ("actors", actors)):
-        if not isinstance(number, int) and (number is not None or name != "actors"):
-            raise InputError(f"{name} must be a whole number, not {number!r}")
-    shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
-    if q.dim() != 4 or k.dim() != 4 or v.dim() != 4:
-        raise InputError(f"attention takes (batch, heads, actors, features), not {shapes}")
-    if k.shape[:3] != v.shape[:3] or q.shape[0] != k.shape[0]:
-        raise InputError(f"batch, key heads or number of keys differ: {shapes}")
-    if q.shape[3] != k.shape[3]:
-        raise InputError(f"queries and keys differ in features: {shapes}")
-    if not k.shape[1] or q.shape[1] % k.shape[1]:
-        raise InputError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key heads evenly: {shapes}")
-    if not k.shape[2] or not q.shape[3]:
-        raise InputError(f"attention needs at least one key and one feature: {shapes}")
-    if not q.dtype == k.dtype == v.dtype or q.dtype not in DTYPES:
-        names = ", ".join(str(kind).removeprefix("torch.") for kind in DTYPES)
-        raise InputError(f"q, k and v need one floating dtype ({names}), not {q.dtype}, {k.dtype}, {v.dtype}")
-    if not q.device == k.device == v.device:
-        raise InputError(f"q, k and v must be on one device, not {q.device}, {k.device}, {v.device}")
+    refuse_unknown_executor(executor)
+    if topology is not None:
+        as_topology(topology)
+    refuse_unfit_heads(q, k, v)
+    if not k.shape[2]:
+        raise InputError(f"attention needs at least one key: {shapes(q=q, k=k, v=v)}")
     if q.device.type == "meta":
         raise InputError("q, k and v are on the meta device, where there are no numbers: move them to a real one")
-    if topology is not None and (first < 0 or first + q.shape[2] != k.shape[2]):
+    for name, number in (("layer", layer), ("first", first), ("actors", k.shape[2] if actors is None else actors)):
+        whole(name, number, 0, LARGEST)
+    if topology is not None and first + q.shape[2] != k.shape[2]:
         raise InputError(
             f"queries of actors {first} to {first + q.shape[2] - 1} do not end where the {k.shape[2]} keys do: "
             "give a query for every actor, or first = keys - queries for the last rows only"

@@ -15,24 +15,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chorus.attention.finite import refuse_not_finite
+from chorus.attention.checks import LARGEST, refuse_not_finite, refuse_other_than_weights, refuse_unlike, shapes
 from chorus.attention.program import Program, Veil, Work
 from chorus.errors import InputError
 from chorus.topology import Topology
 from chorus.topology.relation import Relation
 from chorus.topology.terms import Edges
+from chorus.topology.topology import whole
 
 Summary = Callable[[Float[Tensor, "H T D"], Float[Tensor, "H T D"], int], Float[Tensor, "H T n"]]
 
 
 def mean_summary(q: Float[Tensor, "H T D"], k: Float[Tensor, "H T D"], block: int) -> Float[Tensor, "H T n"]:
-    """Score a block by the product of the query with the mean of its keys."""
+    """Score a block by the product of the query with the mean of its keys.
+
+    Raises InputError when shapes, dtypes or devices do not fit, or the block is no positive whole number.
+    """
+    _refuse_unfit(q, k, block)
     scores: Tensor = q @ _pooled(k, block).mT * q.shape[-1] ** -0.5
     return scores
 
 
 def bound_summary(q: Float[Tensor, "H T D"], k: Float[Tensor, "H T D"], block: int) -> Float[Tensor, "H T n"]:
-    """Score a block by an upper bound of its products: Σ_d max(q_d·min_d, q_d·max_d)."""
+    """Score a block by an upper bound of its products: Σ_d max(q_d·min_d, q_d·max_d).
+
+    Raises InputError as `mean_summary` does.
+    """
+    _refuse_unfit(q, k, block)
     low = torch.stack([part.amin(1) for part in _parts(k, block, 1)], 1)
     high = torch.stack([part.amax(1) for part in _parts(k, block, 1)], 1)
     # The larger of the two products is with the largest feature where q is positive, and the smallest where it is not.
@@ -50,10 +59,14 @@ class Indexer(nn.Module):
         heads: index heads.
         width: features of an index head.
 
+    Raises InputError for sizes that are not whole and positive; a call does as `mean_summary`.
+
     """
 
     def __init__(self, dim: int, heads: int = 4, width: int = 16) -> None:
         super().__init__()
+        for name, size in (("dim", dim), ("heads", heads), ("width", width)):
+            whole(name, size, 1, LARGEST)
         self.heads = heads
         self.query = nn.Linear(dim, heads * width, bias=False)
         self.key = nn.Linear(dim, width, bias=False)
@@ -61,8 +74,10 @@ class Indexer(nn.Module):
 
     def forward(self, q: Float[Tensor, "H T D"], k: Float[Tensor, "H T D"], block: int) -> Float[Tensor, "H T n"]:
         """Return the scores of the blocks, as a summary does."""
+        _refuse_unfit(q, k, block)
         if q.shape[-1] != self.query.in_features:
             raise InputError(f"this Indexer is for heads of {self.query.in_features} features, not {q.shape[-1]}")
+        refuse_other_than_weights(self.query.weight, q=q)
         index = self.query(q).view(*q.shape[:2], self.heads, -1)
         found = torch.relu(index @ self.key(_pooled(k, block)).mT[:, None])
         scores: Tensor = (self.weight(q)[..., None] * found).sum(2)
@@ -70,6 +85,7 @@ class Indexer(nn.Module):
 
     def loss(self, q: Float[Tensor, "H T D"], k: Float[Tensor, "H T D"], block: int) -> Float[Tensor, ""]:
         """Return KL(attention mass per block ‖ softmax of the index scores), causal, mean over queries."""
+        _refuse_unfit(q, k, block)
         hidden = _hidden(q.shape[1], block, q.device)
         wanted = torch.cat(_block_mass(q, k, block), 1)
         log_found = self(q, k, block).masked_fill(hidden, -torch.inf).log_softmax(-1).masked_fill(hidden, 0.0)
@@ -86,11 +102,30 @@ class SelectedBlocks(Topology):
         block: actors in a block.
         chosen: for every block of readers, the blocks it reads, ascending.
 
+    Raises InputError for sizes that are not whole and positive, and for a choice that is not such a tuple of tuples.
+
     """
 
     actors: int = field(kw_only=True)
     block: int = field(kw_only=True)
     chosen: tuple[tuple[int, ...], ...] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        blocks = -(-whole("actors", self.actors, 1, LARGEST) // whole("block", self.block, 1, LARGEST))
+        if not isinstance(self.chosen, tuple) or len(self.chosen) != blocks:
+            raise InputError(
+                f"chosen must be a tuple of what each of the {blocks} blocks reads, not {self.chosen!r:.80}"
+            )
+        for i, chosen in enumerate(self.chosen):
+            numbers = isinstance(chosen, tuple) and all(isinstance(number, int) for number in chosen)
+            if (
+                not numbers
+                or list(chosen) != sorted({*chosen})
+                or (chosen and not 0 <= chosen[0] <= chosen[-1] < blocks)
+            ):
+                raise InputError(
+                    f"chosen[{i}] must be a tuple of blocks 0 to {blocks - 1}, ascending, not {chosen!r:.80}"
+                )
 
     @property
     def period(self) -> int:
@@ -187,7 +222,8 @@ def select_blocks(
         summary: `mean_summary`, `bound_summary`, an `Indexer`, or any function of the same form.
         own: that many of the latest blocks are always read, the queries' own first.
 
-    Raises InputError for more than one sequence, sizes that do not fit, or a number on the CPU that is not finite.
+    Raises InputError for more than one sequence, sizes, dtypes or devices that do not fit, what is no summary or gives
+    NaN, or a number on the CPU that is not finite.
 
     >>> q, k = torch.randn(2, 1, 2, 256, 16).unbind()
     >>> found = select_blocks(q, k, block=32, keep=4)
@@ -195,23 +231,30 @@ def select_blocks(
     ([1, 2, 3, 4, 4, 4, 4, 4], True)
 
     """
+    refuse_unlike(q=q, k=k)
     if q.dim() != 4 or k.dim() != 4 or q.shape[0] != 1 or k.shape[0] != 1:
         raise InputError(f"blocks are selected for one sequence (1, heads, T, features), not {tuple(q.shape)}")
     if 0 in q.shape or q.shape[2:] != k.shape[2:] or not k.shape[1] or q.shape[1] % k.shape[1]:
         raise InputError(f"queries {tuple(q.shape)} and keys {tuple(k.shape)} do not fit, or hold nothing")
-    whole = all(isinstance(number, int) for number in (block, own, keep))
-    if not whole or not 1 <= own <= keep or block < 1:
-        raise InputError(f"need whole block ≥ 1 and 1 ≤ own ≤ keep, not block={block}, own={own}, keep={keep}")
+    block, keep = whole("block", block, 1, LARGEST), whole("keep", keep, 1, LARGEST)
+    own = whole("own (some of the blocks to keep)", own, 1, keep)
+    if not callable(summary) or isinstance(summary, type):
+        raise InputError(
+            f"summary must be a function or an Indexer, as in mean_summary or Indexer(64), not {summary!r}"
+        )
     refuse_not_finite(q=q, k=k)
     queries, keys = q[0].float(), k[0].float().repeat_interleave(q.shape[1] // k.shape[1], dim=0)
     with torch.no_grad():
         scores, hidden = summary(queries, keys, block), _hidden(q.shape[2], block, q.device)
+        refuse_unlike(**{"what the summary gives": scores})
         if scores.shape != (q.shape[1], *hidden.shape):
             wanted = (q.shape[1], *hidden.shape)
             raise InputError(f"a summary scores (heads, tokens, blocks), {wanted} here, not {tuple(scores.shape)}")
         scores = scores.masked_fill(hidden, -torch.inf)
         importance = _by_query_block(scores.softmax(-1), block)
         mass = torch.cat([_by_query_block(part, block) for part in _block_mass(queries, keys, block)])
+    if importance.isnan().any():
+        raise InputError("the summary gave NaN, or −∞ for every block that a query may read: no block can be chosen")
     distance = torch.arange(len(mass))[:, None] - torch.arange(len(mass))
     importance = importance.cpu().masked_fill((distance >= 0) & (distance < own), torch.inf)
     importance.masked_fill_(distance < 0, -torch.inf)
@@ -221,6 +264,13 @@ def select_blocks(
     oracle = mass.topk(min(keep, len(mass))).values.sum().item() / total
     topology = SelectedBlocks(actors=q.shape[2], block=block, chosen=tuple(chosen))
     return Selection(topology=topology, kept=kept, oracle=oracle)
+
+
+def _refuse_unfit(q: Tensor, k: Tensor, block: int) -> None:
+    refuse_unlike(q=q, k=k)
+    if q.dim() != 3 or q.shape != k.shape or 0 in q.shape:
+        raise InputError(f"a summary takes q and k, both (heads, tokens, features), not {shapes(q=q, k=k)}")
+    whole("block", block, 1, LARGEST)
 
 
 def _parts(x: Tensor, block: int, dim: int) -> list[Tensor]:

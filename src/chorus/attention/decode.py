@@ -11,27 +11,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chorus.attention.finite import refuse_not_finite
+from chorus.attention.checks import LARGEST, as_topology, refuse_not_finite, refuse_unfit_heads, shapes
 from chorus.attention.program import Ints
 from chorus.attention.reference import reference
 from chorus.attention.scores import Score, parse_score
 from chorus.attention.select import Select, parse_select
 from chorus.errors import InputError
-from chorus.topology import Topology, parse
+from chorus.topology import Topology
 from chorus.topology.relation import Relation
 from chorus.topology.terms import Sample
+from chorus.topology.topology import whole
 
 
-def last_readers(topology: Topology, actors: int, layer: int = 0) -> Ints:
+def last_readers(topology: Topology | str, actors: int, layer: int = 0) -> Ints:
     """Return, for each actor, the last one that reads it, or −1 where nobody does.
 
-    Closed forms for windows, offsets, sinks and hubs; graphs and samples are read row by row.
+    Closed forms for windows, offsets, sinks and hubs; graphs and samples are read row by row. Raises InputError for
+    what is no topology, or one of another number of actors.
 
     >>> from chorus.topology import sink_tokens, sliding_window
     >>> last_readers(sliding_window(3) | sink_tokens(1), 6).tolist()
     [5, 3, 4, 5, 5, 5]
     """
-    relation = topology.relation(actors, layer)
+    relation = as_topology(topology).relation(whole("actors", actors, 1, LARGEST), layer)
     last = np.full(actors, -1, np.int64)
     for strip in relation.strips:
         for s0, s1 in strip.reads.tolist():
@@ -83,7 +85,8 @@ class KeyValueCache:
         score: as in `attend`.
         select: as in `attend`.
 
-    Raises InputError when someone reads a later actor.
+    Raises InputError when someone reads a later actor, and for what is no topology, score, selection or number of
+    actors.
 
     >>> cache = KeyValueCache("sliding_window(4) | sink_tokens(1)", actors=100)
     >>> for _ in range(50):
@@ -101,15 +104,16 @@ class KeyValueCache:
         score: str | Score = "dot",
         select: str | Select = "soft",
     ) -> None:
-        self.topology = parse(topology) if isinstance(topology, str) else topology
+        self.topology = as_topology(topology)
         self.score, self.select = parse_score(score), parse_select(select)
-        self.actors, self.layer, self.length = actors, layer, 0
-        if ahead := first_read_ahead(self.topology, actors, layer):
+        self.actors, self.layer = whole("actors", actors, 1, LARGEST), whole("layer", layer, 0, LARGEST)
+        self.length = 0
+        if ahead := first_read_ahead(self.topology, self.actors, self.layer):
             raise InputError(
                 f"{self.topology} cannot be decoded: actor {ahead[0]} reads actor {ahead[1]}, which comes later; "
                 "take its causal() part"
             )
-        self._last = last_readers(self.topology, actors, layer)
+        self._last = last_readers(self.topology, self.actors, self.layer)
         self.capacity = _most_held(self._last)
         self._slots: dict[int, int] = {}
         self._free = list(range(self.capacity))
@@ -133,18 +137,7 @@ class KeyValueCache:
         t = self.length
         if t >= self.actors:
             raise InputError(f"the cache was made for {self.actors} actors: make it for more")
-        for name, x in (("q", q), ("k", k), ("v", v)):
-            if not isinstance(x, Tensor):
-                raise InputError(f"{name} must be a torch.Tensor, not {type(x).__name__}")
-        shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
-        if not q.dim() == k.dim() == v.dim() == 3 or k.shape[:2] != v.shape[:2] or q.shape[::2] != k.shape[::2]:
-            raise InputError(f"a step takes one token's (batch, heads, features), not {shapes}")
-        if not k.shape[1] or q.shape[1] % k.shape[1]:
-            raise InputError(f"{q.shape[1]} query heads cannot share {k.shape[1]} key heads evenly: {shapes}")
-        kinds = {(x.dtype, x.device) for x in (q, k, v)}
-        if len(kinds) > 1 or not q.is_floating_point():
-            named = ", ".join(f"{x.dtype} on {x.device}" for x in (q, k, v))
-            raise InputError(f"q, k and v need one floating dtype and one device, not {named}")
+        refuse_unfit_heads(q, k, v, dims=3)
         refuse_not_finite(q=q, k=k, v=v)
         if self._keys is None or self._values is None:
             self._keys = k.new_empty(*k.shape[:2], self.capacity, k.shape[2])
@@ -152,8 +145,9 @@ class KeyValueCache:
         for held, new in ((self._keys, k), (self._values, v)):
             if (*held.shape[:2], held.shape[3]) != new.shape or (held.dtype, held.device) != (new.dtype, new.device):
                 raise InputError(
-                    f"{shapes}, {new.dtype} on {new.device}, do not fit the cache, which began with other batches, "
-                    f"heads, features, dtype or device: keys {tuple(held.shape)}, {held.dtype} on {held.device}"
+                    f"{shapes(q=q, k=k, v=v)}, {new.dtype} on {new.device}, do not fit the cache, which began with "
+                    "other batches, heads, features, dtype or device: keys "
+                    f"{tuple(held.shape)}, {held.dtype} on {held.device}"
                 )
         if self._last[t] >= t:
             slot = heappop(self._free)

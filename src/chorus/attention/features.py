@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.checks import LARGEST, refuse_not_positive, refuse_unlike, shapes
 from chorus.errors import InputError
+from chorus.topology.topology import whole
 
 
 class FeatureMap(Protocol):
@@ -31,6 +33,7 @@ class Elu1:
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b D"]:
         """Return elu(x) + 1."""
+        refuse_unlike(x=x)
         return torch.nn.functional.elu(x) + 1
 
 
@@ -38,9 +41,8 @@ def _gaussian_directions(
     dim: int, features: int, seed: int, orthogonal: bool, device: torch.device | None
 ) -> Float[Tensor, "M D"]:
     """Rows distributed as N(0, I); orthogonal within each block of `dim` rows, which lowers the variance."""
-    if not (isinstance(dim, int) and isinstance(features, int)) or dim < 1 or features < 1:
-        raise InputError(f"random features need positive whole sizes, not dim={dim} and features={features}")
-    generator = torch.Generator().manual_seed(seed)
+    dim, features = whole("dim", dim, 1, LARGEST), whole("features", features, 1, LARGEST)
+    generator = torch.Generator().manual_seed(whole("seed", seed, -(1 << 63), (1 << 64) - 1))
     if not orthogonal:
         return torch.randn(features, dim, generator=generator).to(device=device)
     blocks = []
@@ -85,13 +87,12 @@ class Favor:
         device: torch.device | None = None,
     ) -> None:
         self.directions = _gaussian_directions(dim, features, seed, orthogonal, device)
-        if scale is not None and not (math.isfinite(scale) and scale > 0):
-            raise InputError(f"the softmax kernel's scale must be a positive number, not {scale}")
         self.scale = dim**-0.5 if scale is None else scale
+        refuse_not_positive("the softmax kernel's scale", self.scale)
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b M"]:
         """Return the positive features; a query's are scaled so that the largest is 1/√M."""
-        _refuse_other_width(x, self.directions)
+        _refuse_unfit(x, self.directions)
         x = x * self.scale**0.5
         exponent = x @ self.directions.to(x.dtype).mT - x.square().sum(-1, keepdim=True) / 2
         if query:
@@ -132,22 +133,25 @@ class Fourier:
         orthogonal: bool = True,
         device: torch.device | None = None,
     ) -> None:
-        if features % 2:
+        if whole("features", features, 1, LARGEST) % 2:
             raise InputError(f"Fourier features come in pairs: features must be even, not {features}")
-        if not (math.isfinite(bandwidth) and bandwidth > 0):
-            raise InputError(f"a Gaussian kernel's bandwidth must be positive, not {bandwidth}")
+        refuse_not_positive("a Gaussian kernel's bandwidth", bandwidth)
         self.directions = _gaussian_directions(dim, features // 2, seed, orthogonal, device) / bandwidth
 
     def __call__(self, x: Float[Tensor, "*b D"], *, query: bool) -> Float[Tensor, "*b M"]:
         """Return the cosines and sines."""
-        _refuse_other_width(x, self.directions)
+        _refuse_unfit(x, self.directions)
         angle = x @ self.directions.to(x.dtype).mT
         features: Tensor = torch.cat([angle.cos(), angle.sin()], -1) * len(self.directions) ** -0.5
         return features
 
 
-def _refuse_other_width(x: Tensor, directions: Tensor) -> None:
-    if x.shape[-1] != directions.shape[1]:
+def _refuse_unfit(x: Tensor, directions: Tensor) -> None:
+    refuse_unlike(x=x)
+    if x.device != directions.device:
+        raise InputError(f"x is on {x.device} and the directions on {directions.device}: make the map with device=")
+    if not x.dim() or x.shape[-1] != directions.shape[1]:
         raise InputError(
-            f"these features are of vectors of {directions.shape[1]} numbers, not {x.shape[-1]} as in {tuple(x.shape)}"
+            f"these features are of vectors of {directions.shape[1]} numbers, as x (..., {directions.shape[1]}), not "
+            f"{shapes(x=x)}"
         )

@@ -16,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chorus.attention.attend import attend
+from chorus.attention.checks import as_topology
 from chorus.attention.circuits import HeadWeights
 from chorus.attention.decode import first_read_ahead
 from chorus.attention.scores import Dot
 from chorus.errors import InputError
-from chorus.topology import Topology, parse
+from chorus.topology import Topology
 
 
 def register() -> None:
@@ -116,7 +117,7 @@ def _topology(config: Any, tokens: int) -> tuple[Topology, int]:
     if spec is None:
         raise InputError('the config names no topology: set config.chorus_topology, as in "sliding_window(256)"')
     actors = getattr(config, "max_position_embeddings", None) or tokens
-    return (parse(spec) if isinstance(spec, str) else spec), max(actors, tokens)
+    return as_topology(spec), max(actors, tokens)
 
 
 def _runs(mask: Tensor, topology: Topology, actors: int, layer: int) -> list[tuple[int, int, Tensor]]:

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.checks import LARGEST, refuse_not_finite, refuse_unfit_heads, shapes
 from chorus.attention.features import FeatureMap
-from chorus.attention.finite import refuse_not_finite
 from chorus.errors import InputError
+from chorus.topology.topology import whole
 
 
 def linear_attention(
@@ -40,7 +41,8 @@ def linear_attention(
         chunk: tokens per chunk when causal; changes the speed, not the result.
         state: start from what was read before, and add these tokens to it (causal only).
 
-    Raises InputError when shapes, dtypes or the state do not fit, or a number on the CPU is not finite.
+    Raises InputError when shapes, dtypes, devices, the state or what phi gives do not fit, or a number on the CPU is
+    not finite.
 
     >>> from chorus.attention import Elu1
     >>> q, k, v = torch.randn(3, 1, 2, 10, 4).unbind()
@@ -48,24 +50,22 @@ def linear_attention(
     torch.Size([1, 2, 10, 4])
 
     """
-    if q.dim() != 4 or k.dim() != 4 or v.shape[:3] != k.shape[:3] or q.shape[0] != k.shape[0]:
-        raise InputError(f"q, k, v do not fit: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}")
-    if not k.shape[1] or q.shape[1] % k.shape[1] or q.shape[3] != k.shape[3]:
-        raise InputError(f"q {tuple(q.shape)} and k {tuple(k.shape)} differ in features, or heads do not divide")
-    if not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
-        raise InputError(f"q, k and v need one floating dtype, not {q.dtype}, {k.dtype}, {v.dtype}")
-    if not callable(phi):
+    refuse_unfit_heads(q, k, v)
+    if not callable(phi) or isinstance(phi, type):
         raise InputError(f"phi must be a feature map, as in Elu1() or Favor(64, 256), not {phi!r}")
     refuse_not_finite(q=q, k=k, v=v)
     if causal and q.shape[2] != k.shape[2]:
         raise InputError(f"causal attention needs a query per key, not {q.shape[2]} and {k.shape[2]}")
-    if not isinstance(chunk, int) or chunk < 1:
-        raise InputError(f"a chunk holds a whole number of tokens, at least one, not {chunk}")
+    chunk = min(whole("chunk", chunk, 1, LARGEST), max(1, q.shape[2]))
     if state is not None and not causal:
         raise InputError("a state is carried along by causal attention only: pass causal=True")
+    if state is not None and not isinstance(state, LinearState):
+        raise InputError(f"state must be a LinearState, not {type(state).__name__}")
     kind = torch.promote_types(q.dtype, torch.float32)
     group = q.shape[1] // k.shape[1]
-    fq, fk = phi(q.to(kind), query=True), phi(k.to(kind), query=False)
+    fq, fk = (_features(phi, x.to(kind), query) for x, query in ((q, True), (k, False)))
+    if fq.shape[-1] != fk.shape[-1]:
+        raise InputError(f"phi gives a query {fq.shape[-1]} features and a key {fk.shape[-1]}: they are multiplied")
     # A column of ones beside the values carries the denominator through the same products.
     ones = torch.ones_like(v[..., :1], dtype=kind)
     values = torch.cat([v.to(kind), ones], -1)
@@ -73,9 +73,17 @@ def linear_attention(
     if causal:
         sums = _causal_sums(fq.reshape(*heads, *fq.shape[2:]), fk, values, chunk, state)
     else:
-        sums = fq.reshape(*heads[:2], -1, fq.shape[-1]) @ (fk.mT @ values)
+        sums = fq.reshape(*heads[:2], group * q.shape[2], fq.shape[-1]) @ (fk.mT @ values)
     out: Tensor = _ratio(sums).reshape(*q.shape[:3], v.shape[-1]).to(q.dtype)
     return out
+
+
+def _features(phi: FeatureMap, x: Tensor, query: bool) -> Tensor:
+    features: Tensor = phi(x, query=query)
+    if not isinstance(features, Tensor) or features.shape[:-1] != x.shape[:-1]:
+        found = shapes(features=features) if isinstance(features, Tensor) else type(features).__name__
+        raise InputError(f"phi must give features to each vector of {shapes(x=x)} in its last dimension, not {found}")
+    return features.to(x.dtype)
 
 
 def _ratio(sums: Float[Tensor, "*b E1"]) -> Float[Tensor, "*b E"]:
@@ -94,19 +102,21 @@ def _causal_sums(
 ) -> Float[Tensor, "B G R T E1"]:
     """Within a chunk as a masked product, between chunks through the running sum of φ(k) vᵀ."""
     tokens = fk.shape[2]
-    pad = -tokens % chunk
+    pad = max(chunk, tokens + -tokens % chunk) - tokens  # one chunk at least, where there are no tokens
     fq, fk, values = (torch.nn.functional.pad(x, (0, 0, 0, pad)) for x in (fq, fk, values))
-    fq, fk, values = (x.reshape(*x.shape[:-2], -1, chunk, x.shape[-1]) for x in (fq, fk, values))
+    fq, fk, values = (x.unflatten(-2, (-1, chunk)) for x in (fq, fk, values))
     written = (fk.mT @ values).cumsum(2)  # B G N M E1: what stands after each chunk
     first = torch.zeros_like(written[:, :, :1])
     if state is not None:
         if state.sums is not None:
-            if state.sums.shape != first[:, :, 0].shape:
+            held, new = state.sums[:, :, None], first
+            if (held.shape, held.dtype, held.device) != (new.shape, new.dtype, new.device):
                 raise InputError(
-                    f"the state holds sums {tuple(state.sums.shape)}, and these tokens give "
-                    f"{tuple(first[:, :, 0].shape)}: batch, key heads, features or value features differ"
+                    f"the state holds sums {tuple(state.sums.shape)}, {held.dtype} on {held.device}, and these tokens "
+                    f"give {tuple(new[:, :, 0].shape)}, {new.dtype} on {new.device}: batch, key heads, features, value "
+                    "features, dtype or device differ"
                 )
-            first = state.sums[:, :, None]
+            first = held
             written = written + first
         state.sums = written[:, :, -1]
     before = torch.cat([first, written[:, :, :-1]], 2)
@@ -132,7 +142,11 @@ class LinearState:
     def step(
         self, q: Float[Tensor, "B H D"], k: Float[Tensor, "B G D"], v: Float[Tensor, "B G E"], phi: FeatureMap
     ) -> Float[Tensor, "B H E"]:
-        """Read one more token and return its output, in time and memory independent of how many came before."""
+        """Read one more token and return its output, in time and memory independent of how many came before.
+
+        Raises InputError as `linear_attention` does.
+        """
+        refuse_unfit_heads(q, k, v, dims=3)
         out = linear_attention(q[:, :, None], k[:, :, None], v[:, :, None], phi, causal=True, chunk=1, state=self)
         return out[:, :, 0]
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chorus.attention.finite import refuse_not_finite
+from chorus.attention.checks import broadcastable, refuse_not_finite, refuse_unlike, shapes
 from chorus.attention.scores import Dot, Gaussian, Laplace, Score, parse_score
 from chorus.attention.select import Select, Soft, parse_select
 from chorus.errors import InputError
@@ -22,8 +22,8 @@ def lookup(
     With `select="hard"` this is the value of the best-matching key, as in a table; with "soft" it is a blend that a
     gradient flows through. The order of the keys does not matter, and permuting the queries permutes the answers.
 
-    Half precision is computed in float32. Raises InputError when shapes or dtypes do not fit, the dictionary is empty,
-    or a number on the CPU is not finite.
+    Half precision is computed in float32. Raises InputError when shapes, dtypes or devices do not fit, the dictionary
+    is empty, or a number on the CPU is not finite.
 
     >>> import torch
     >>> keys = torch.eye(3)
@@ -31,22 +31,19 @@ def lookup(
     >>> lookup(torch.tensor([[0.1, 0.9, 0.0]]), keys, values, select="hard").tolist()
     [[20.0]]
     """
+    refuse_unlike(queries=queries, keys=keys, values=values)
     if (
         min(queries.dim(), keys.dim()) < 2
         or queries.shape[-1] != keys.shape[-1]
         or keys.shape[:-1] != values.shape[:-1]
+        or not broadcastable(queries.shape[:-2], keys.shape[:-2])
     ):
         raise InputError(
-            f"queries {tuple(queries.shape)}, keys {tuple(keys.shape)} and values {tuple(values.shape)} do not fit: "
-            "each is (number, features); queries and keys share their features, keys and values their number"
+            f"{shapes(queries=queries, keys=keys, values=values)} do not fit: each is (number, features); queries and "
+            "keys share their features, keys and values their number, all of them what stands before"
         )
-    if not queries.dtype == keys.dtype == values.dtype or not queries.is_floating_point():
-        raise InputError(
-            "queries, keys and values need one floating dtype, not "
-            f"{queries.dtype}, {keys.dtype}, {values.dtype}: convert with .float()"
-        )
-    if not keys.shape[-2]:
-        raise InputError("a look-up in an empty dictionary has no answer")
+    if not keys.shape[-2] or not keys.shape[-1]:
+        raise InputError(f"a look-up in an empty dictionary has no answer: {shapes(keys=keys)}")
     refuse_not_finite(queries=queries, keys=keys, values=values)
     kind = torch.promote_types(queries.dtype, torch.float32)
     weights = parse_select(select)(parse_score(score)(queries.to(kind), keys.to(kind)))

@@ -8,13 +8,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chorus.attention.attend import attend
+from chorus.attention.checks import (
+    LARGEST,
+    as_topology,
+    refuse_not_tensors,
+    refuse_other_than_weights,
+    refuse_unknown_executor,
+)
 from chorus.attention.circuits import HeadWeights
 from chorus.attention.factored import FactoredMatrix
-from chorus.attention.rotary import rotate
+from chorus.attention.rotary import frequencies, rotate
 from chorus.attention.scores import Score, parse_score
 from chorus.attention.select import Select, parse_select
 from chorus.errors import InputError
-from chorus.topology import Topology, parse
+from chorus.topology import Topology
+from chorus.topology.topology import whole
 
 
 class MultiHeadAttention(nn.Module):
@@ -34,7 +42,8 @@ class MultiHeadAttention(nn.Module):
         bias: whether projections add a bias.
         executor: as in `attend`.
 
-    Raises InputError when sizes do not divide.
+    Raises InputError when sizes do not divide, and for what is no topology, score, selection or executor; a call does
+    when x or the context has another shape, dtype or device than the weights ask for.
 
     >>> attention = MultiHeadAttention(32, 4, topology="sliding_window(8)")
     >>> attention(torch.randn(2, 100, 32)).shape
@@ -57,16 +66,20 @@ class MultiHeadAttention(nn.Module):
         executor: str = "auto",
     ) -> None:
         super().__init__()
-        self.heads, self.key_heads = heads, heads if key_heads is None else key_heads
-        if heads < 1 or dim % heads or self.key_heads < 1 or heads % self.key_heads:
+        self.heads = whole("heads", heads, 1, LARGEST)
+        self.key_heads = self.heads if key_heads is None else whole("key_heads", key_heads, 1, LARGEST)
+        if whole("dim", dim, 1, LARGEST) % heads or heads % self.key_heads:
             raise InputError(f"{dim} features, {heads} heads and {self.key_heads} key heads do not divide evenly")
         width = dim // heads
         self.query = nn.Linear(dim, heads * width, bias=bias)
         self.key = nn.Linear(dim, self.key_heads * width, bias=bias)
         self.value = nn.Linear(dim, self.key_heads * width, bias=bias)
         self.output = nn.Linear(heads * width, dim, bias=bias)
-        self.topology = parse(topology) if isinstance(topology, str) else topology
-        self.layer, self.rotary, self.executor = layer, rotary, executor
+        self.topology = None if topology is None else as_topology(topology)
+        self.layer, self.rotary, self.executor = whole("layer", layer, 0, LARGEST), rotary, executor
+        refuse_unknown_executor(executor)
+        if rotary is not None:
+            frequencies(width, rotary)  # raises where they cannot be had
         self.score, self.select = parse_score(score), parse_select(select)
 
     def forward(
@@ -87,10 +100,7 @@ class MultiHeadAttention(nn.Module):
         if context is not None and self.topology is not None:
             raise InputError("a topology says who of x reads whom of x; with a context, leave it out")
         read = x if context is None else context
-        width = self.query.weight.shape[1]
-        for name, given in (("x", x), ("context", read)):
-            if given.dim() != 3 or given.shape[2] != width:
-                raise InputError(f"{name} must be (batch, tokens, {width}), not {tuple(given.shape)}")
+        self._check(x=x, context=read)
         q = self._split(self.query(x), self.heads)
         k, v = self._split(self.key(read), self.key_heads), self._split(self.value(read), self.key_heads)
         if self.rotary is not None:
@@ -99,6 +109,14 @@ class MultiHeadAttention(nn.Module):
         return attend(
             q, k, v, self.topology, layer=self.layer, score=self.score, select=self.select, executor=self.executor
         )
+
+    def _check(self, **given: Tensor) -> None:
+        refuse_not_tensors(**given)
+        weight = self.query.weight
+        for name, x in given.items():
+            if x.dim() != 3 or x.shape[2] != weight.shape[1]:
+                raise InputError(f"{name} must be (batch, tokens, {weight.shape[1]}), not {tuple(x.shape)}")
+        refuse_other_than_weights(weight, **given)
 
     @staticmethod
     def _split(x: Tensor, heads: int) -> Tensor:

@@ -17,6 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention.checks import (
+    DTYPES,
+    FULL_PRECISION,
+    broadcastable,
+    refuse_not_positive,
+    refuse_unlike,
+    shapes,
+)
 from chorus.errors import InputError
 
 
@@ -35,9 +43,11 @@ class Score(Protocol):
         ...
 
 
-def _positive(name: str, value: float) -> None:
-    if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a positive number, not {value!r}")
+def _refuse_unfit(q: Tensor, k: Tensor, kinds: tuple[torch.dtype, ...] = DTYPES) -> None:
+    refuse_unlike(kinds, q=q, k=k)
+    vectors = min(q.dim(), k.dim()) > 1 and q.shape[-1] == k.shape[-1] > 0
+    if not vectors or not broadcastable(q.shape[:-2], k.shape[:-2]):
+        raise InputError(f"queries (..., Q, D) and keys (..., K, D) of one D are scored, not {shapes(q=q, k=k)}")
 
 
 def _from_centre(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,6 +58,8 @@ def _from_centre(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     """
     some = k.detach()[..., :: max(1, k.shape[-2] // 64), :]
     ranked = some.flatten(0, -2).sort(0).values
+    if not len(ranked):
+        return q, k
     centre = ranked[len(ranked) // 2]
     return q - centre, k - centre
 
@@ -64,6 +76,7 @@ class Dot:
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return scale·q·k for every pair."""
+        _refuse_unfit(q, k)
         return (q @ k.mT) * self._scale(q)
 
     def as_dot(
@@ -83,10 +96,11 @@ class Cosine:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("a cosine score's scale", self.scale)
+        refuse_not_positive("a cosine score's scale", self.scale)
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return scale·cos(q, k) for every pair."""
+        _refuse_unfit(q, k)
         q, k, scale = self.as_dot(q, k)
         return (q @ k.mT) * scale
 
@@ -104,10 +118,11 @@ class Gaussian:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("a Gaussian score's bandwidth", self.bandwidth)
+        refuse_not_positive("a Gaussian score's bandwidth", self.bandwidth)
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return −‖q − k‖² / 2σ² for every pair."""
+        _refuse_unfit(q, k)
         q, k = _from_centre(q, k)
         squared = q.square().sum(-1)[..., :, None] + k.square().sum(-1)[..., None, :] - 2 * (q @ k.mT)
         return squared / (-2 * self.bandwidth**2)
@@ -130,10 +145,11 @@ class Laplace:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("a Laplace score's bandwidth", self.bandwidth)
+        refuse_not_positive("a Laplace score's bandwidth", self.bandwidth)
 
     def __call__(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*b K D"]) -> Float[Tensor, "*b Q K"]:
         """Return −‖q − k‖₁ / σ for every pair."""
+        _refuse_unfit(q, k, FULL_PRECISION)
         return torch.cdist(q, k, p=1.0) / -self.bandwidth
 
     def as_dot(self, q: Float[Tensor, "*b Q D"], k: Float[Tensor, "*c K D"]) -> None:
@@ -157,6 +173,9 @@ def parse_score(score: str | Score) -> Score:
     >>> parse_score("gaussian(0.5)")
     Gaussian(bandwidth=0.5)
     """
+    # First what is known: to look a protocol up takes as long as a small product.
+    if isinstance(score, Dot | Cosine | Gaussian | Laplace):
+        return score
     if not isinstance(score, str):
         if isinstance(score, Score) and not isinstance(score, type):
             return score

@@ -12,7 +12,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from chorus.attention.checks import LARGEST, at_hand, expands, refuse_not_tensors, refuse_unlike, shapes
+from chorus.attention.scores import Score
 from chorus.errors import InputError
+from chorus.topology.topology import whole
 
 
 @runtime_checkable
@@ -28,10 +31,26 @@ class Select(Protocol):
 
 def _mask(scores: Tensor, readable: Tensor | None) -> Tensor:
     """Set unreadable scores to −∞, but leave empty rows finite: no selection may meet a row of −∞ (0/0)."""
+    refuse_unlike(scores=scores)
+    if not scores.dim():
+        raise InputError("scores are (..., K), of K keys, not a single number")
     if readable is None:
         return scores
+    refuse_not_tensors(readable=readable)
+    fits = expands(readable.shape, scores.shape) and readable.device == scores.device
+    if readable.dtype != torch.bool or not fits:
+        raise InputError(
+            f"readable must be bool, true where a key may be read, and expand to {shapes(scores=scores)} on "
+            f"{scores.device}, not {readable.dtype} {tuple(readable.shape)} on {readable.device}"
+        )
     empty = ~readable.any(-1, keepdim=True)
     return scores.masked_fill(~(readable | empty), -torch.inf)
+
+
+def _refuse_overflow(best: Tensor) -> None:
+    """Raise InputError where a row's best score is not finite: no key is then the best, nor any threshold right."""
+    if at_hand(best) and not torch.isfinite(best).all():
+        raise InputError("a row's best score is NaN or infinite: scale queries and keys down, or take float64")
 
 
 def _clear(weights: Tensor, readable: Tensor | None) -> Tensor:
@@ -58,7 +77,10 @@ class Hard:
     ) -> Float[Tensor, "*rows K"]:
         """Return a one for the best key and zeros elsewhere."""
         masked = _mask(scores, readable)
+        if not scores.shape[-1]:
+            return scores
         best = masked.argmax(-1, keepdim=True)
+        _refuse_overflow(masked.gather(-1, best))
         weights: Tensor = _StraightThrough.apply(masked.softmax(-1), best)  # type: ignore[no-untyped-call]
         return _clear(weights, readable)
 
@@ -82,16 +104,16 @@ class TopK:
     k: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise InputError(f"top_k needs a whole k of at least 1, not {self.k!r}")
+        whole("k of top_k", self.k, 1, LARGEST)
 
     def __call__(
         self, scores: Float[Tensor, "*rows K"], readable: Bool[Tensor, "*#rows K"] | None = None
     ) -> Float[Tensor, "*rows K"]:
         """Return the softmax of the k best."""
         masked = _mask(scores, readable)
-        best = masked.detach().topk(min(self.k, masked.shape[-1]), -1).indices
-        kept = torch.zeros_like(masked, dtype=torch.bool).scatter_(-1, best, True)
+        best = masked.detach().topk(min(self.k, masked.shape[-1]), -1)
+        _refuse_overflow(best.values[..., :1])
+        kept = torch.zeros_like(masked, dtype=torch.bool).scatter_(-1, best.indices, True)
         return _clear(masked.masked_fill(~kept, -torch.inf).softmax(-1), readable)
 
 
@@ -103,14 +125,19 @@ class Sparsemax:
         self, scores: Float[Tensor, "*rows K"], readable: Bool[Tensor, "*#rows K"] | None = None
     ) -> Float[Tensor, "*rows K"]:
         """Return the projection on the simplex."""
-        weights: Tensor = _Sparsemax.apply(_mask(scores, readable))  # type: ignore[no-untyped-call]
+        masked = _mask(scores, readable)
+        if not scores.shape[-1]:
+            return scores
+        weights: Tensor = _Sparsemax.apply(masked)  # type: ignore[no-untyped-call]
         return _clear(weights, readable)
 
 
 class _Sparsemax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
-        z = scores - scores.amax(-1, keepdim=True)
+        best = scores.amax(-1, keepdim=True)
+        _refuse_overflow(best)
+        z = scores - best
         ranked = z.sort(-1, descending=True).values
         count = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
         above = ranked.cumsum(-1) - 1
@@ -136,14 +163,19 @@ class Entmax:
         self, scores: Float[Tensor, "*rows K"], readable: Bool[Tensor, "*#rows K"] | None = None
     ) -> Float[Tensor, "*rows K"]:
         """Return the 1.5-entmax."""
-        weights: Tensor = _Entmax.apply(_mask(scores, readable))  # type: ignore[no-untyped-call]
+        masked = _mask(scores, readable)
+        if not scores.shape[-1]:
+            return scores
+        weights: Tensor = _Entmax.apply(masked)  # type: ignore[no-untyped-call]
         return _clear(weights, readable)
 
 
 class _Entmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
-        z = (scores - scores.amax(-1, keepdim=True)) / 2
+        best = scores.amax(-1, keepdim=True)
+        _refuse_overflow(best)
+        z = (scores - best) / 2
         # The threshold of the ρ best solves Σ (zᵢ − τ)² = 1. At most −1 matters: below it a key is never in the
         # support, since the best alone (z = 0) would then already weigh more than one. That also bounds the squares.
         ranked = z.clamp_min(-2.0).sort(-1, descending=True).values
@@ -180,11 +212,14 @@ def parse_select(select: str | Select) -> Select:
     >>> parse_select("top_k(8)")
     TopK(k=8)
     """
+    # First what is known: to look a protocol up takes as long as a small product.
+    if isinstance(select, Soft | Hard | TopK | Sparsemax | Entmax):
+        return select
     if not isinstance(select, str):
-        if isinstance(select, Select) and not isinstance(select, type):
+        if isinstance(select, Select) and not isinstance(select, type | Score):
             return select
         raise InputError(f'select must be a name or a selection, as in "top_k(8)" or TopK(8), not {select!r}')
-    if match := re.fullmatch(r"\s*top_k\s*\(\s*(\d+)\s*\)\s*", select):
+    if match := re.fullmatch(r"\s*top_k\s*\(\s*(\d{1,18})\s*\)\s*", select):
         return TopK(int(match[1]))
     if select.strip() not in SELECTIONS:
         raise InputError(f'unknown selection "{select}": choose one of {", ".join(SELECTIONS)}, or "top_k(8)"')

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from chorus.attention.checks import refuse_not_tensors
 from chorus.attention.circuits import HeadWeights, composition, copying, effective_rank, write_overlaps
 from chorus.attention.huggingface import (
     attention_layers,
@@ -91,6 +92,7 @@ def survey(model: Any, tokens: Int64[Tensor, "1 T"]) -> Survey:
     Raises InputError for a model of another type or whose heads do not write into the stream as they are, and for
     tokens that are not one sequence, not in the vocabulary, or more than the model has positions.
     """
+    refuse_not_tensors(tokens=tokens)
     if tokens.dim() != 2 or tokens.shape[0] != 1 or tokens.shape[1] < 1:
         raise InputError(f"a survey takes one sequence of tokens (1, T), not shape {tuple(tokens.shape)}")
     layers = read_heads(model)
