@@ -64,7 +64,7 @@ def _aligned(room: Any) -> int:
 def _place(
     keys: Any, seen: Any, first: int, size: int, actor: int, line: int, there: int, S: int, offsets: Any, index: Any
 ) -> int:
-    """Write down the keys of slots [first, first + size) for 16 rows, and their bits; return how many slots are used."""
+    """Write down the keys of slots [first, first + size) for 16 rows and their bits; return how many slots are used."""
     used = 0
     for number in range(first, first + size):
         bits = 0
