@@ -26,8 +26,8 @@ LANES = 16
 LINE = 4 * LANES  # bytes
 LOWEST = -3e38  # the maximum of nothing; finite, so that a difference of two is a number
 
-_FLOAT, _BIT = ir.FloatType(), ir.IntType(1)
-_SHORT, _INT, _LONG = (ir.IntType(size) for size in (16, 32, 64))
+_FLOAT = ir.FloatType()
+_BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(size) for size in (1, 8, 16, 32, 64))
 _LINE, _INTS, _BITS = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT, _BIT))
 
 # 2^x for x in [-1/2, 1/2], interpolated at Chebyshev's nodes: off by less than a unit in the last place.
@@ -76,6 +76,12 @@ class _Code:
 
     def store(self, line: Any, *address: Any) -> None:
         self.b.store(line, self.b.inttoptr(self.add(*address), _LINE.as_pointer())).align = 4
+
+    def prefetch(self, *address: Any) -> None:
+        """Bring a line nearer that will be read soon; beyond the end of memory this does nothing."""
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), *[_INT] * 3])
+        call = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
+        self.b.call(call, [self.b.inttoptr(self.add(*address), _BYTE.as_pointer()), _INT(0), _INT(3), _INT(1)])
 
     def line(self, value: Any) -> Any:
         """Return one number 16 times."""
@@ -194,6 +200,8 @@ def products(code: _Code, width: int, block: int, lines: Any, keys: Any, bits: A
         with code.loop(width) as loop:
             line = code.load(lines, code.times(loop.index, LINE))
             place = code.add(key, code.times(loop.index, 4))
+            if size == block:  # one cache line of the next block in every turn
+                code.prefetch(key, 4 * width * block, code.times(loop.index, LINE))
             for j, total in enumerate(sums):
                 code.b.store(code.fma(code.one(place, 4 * width * j), line, code.b.load(total)), total)
         start = code.add(target, code.times(first, LINE))
@@ -293,6 +301,8 @@ def weighted(
             weight = code.add(weights, code.times(loop.index, LINE), code.times(row, 4))
             value = code.add(values, code.times(loop.index, 4 * width), strip)
             found = [code.load(value, LINE * c) for c in range(lines)]
+            for c in range(lines):
+                code.prefetch(value, 8 * 4 * width, LINE * c)
             for (r, c), total in zip(places, sums, strict=True):
                 code.b.store(code.fma(code.one(weight, 4 * r), found[c // LINE], code.b.load(total)), total)
         for (r, c), total in zip(places, sums, strict=True):
