@@ -121,6 +121,12 @@ class _Code:
         """Return a line with −∞ in the lanes whose bit is 0."""
         return self.b.select(self.b.bitcast(self.read(_SHORT, *bits), _BITS), line, self.line(-math.inf))
 
+    def some_hidden(self, place: Any, count: int) -> Any:
+        """Tell whether any bit of some columns is 0."""
+        kind = ir.VectorType(_SHORT, count)
+        whole = self.b.bitcast(self.b.icmp_signed("==", self.read(kind, place), kind([-1] * count)), ir.IntType(count))
+        return self.b.icmp_signed("!=", whole, ir.IntType(count)(-1))
+
     def halves(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Return x₀y₀x₁y₁ … x₇y₇ and x₈y₈ … x₁₅y₁₅."""
         orders = ([i + LANES * odd for i in range(at, at + 8) for odd in (0, 1)] for at in (0, 8))
@@ -190,9 +196,14 @@ def transposed(code: _Code, width: int, factor: Any, rows: Any, target: Any) -> 
 
 
 @_instruction
-def products(code: _Code, width: int, block: int, lines: Any, keys: Any, bits: Any, count: Any, target: Any) -> None:
-    """Set target[count][16] to keys[count][width]·lines[width][16], −∞ where a bit is 0; the constant 0 shows all."""
-    masked = not isinstance(bits, int)
+def products(
+    code: _Code, width: int, block: int, lines: Any, keys: Any, bits: Any, count: Any, target: Any, top: Any
+) -> None:
+    """Set target[count][16] to keys[count][width]·lines[width][16], −∞ where a bit is 0, and raise top to the largest.
+
+    The constant 0 for bits shows everything, and for top looks for no largest.
+    """
+    highest = code.variables([code.line(-math.inf) if isinstance(top, int) else code.load(top)])
 
     def emit(first: Any, size: int) -> None:
         sums = code.variables([code.line(0.0)] * size)
@@ -204,52 +215,33 @@ def products(code: _Code, width: int, block: int, lines: Any, keys: Any, bits: A
                 code.prefetch(key, 4 * width * block, code.times(loop.index, LINE))
             for j, total in enumerate(sums):
                 code.b.store(code.fma(code.one(place, 4 * width * j), line, code.b.load(total)), total)
-        start = code.add(target, code.times(first, LINE))
-
-        def store() -> None:
-            for j, total in enumerate(sums):
-                code.store(code.b.load(total), start, LINE * j)
-
-        if not masked:
-            store()
-            return
-        place = code.add(bits, code.times(first, 2))
-        found = code.read(ir.VectorType(_SHORT, size), place)
-        whole = code.b.icmp_signed("==", found, ir.VectorType(_SHORT, size)([-1] * size))
-        with code.b.if_else(
-            code.b.icmp_signed("==", code.b.bitcast(whole, ir.IntType(size)), ir.IntType(size)(-1))
-        ) as (
-            then,
-            otherwise,
-        ):
-            with then:
-                store()
-            with otherwise:
+        if not isinstance(bits, int):
+            place = code.add(bits, code.times(first, 2))
+            with code.b.if_then(code.some_hidden(place, size), likely=False):
                 for j, total in enumerate(sums):
-                    code.store(code.shown(code.b.load(total), place, 2 * j), start, LINE * j)
+                    code.b.store(code.shown(code.b.load(total), place, 2 * j), total)
+        found = [code.b.load(total) for total in sums]
+        start = code.add(target, code.times(first, LINE))
+        for j, line in enumerate(found):
+            code.store(line, start, LINE * j)
+        while len(found) > 1:
+            found = [code.maximum(x, y) for x, y in zip(found[::2], found[1::2], strict=True)]
+        code.b.store(code.maximum(found[0], code.b.load(highest[0])), highest[0])
 
     code.blocks(count, block, emit)
+    if not isinstance(top, int):
+        code.store(code.b.load(highest[0]), top)
 
 
 @_instruction
 def softened(code: _Code, scores: Any, count: Any, top: Any, total: Any, fall: Any) -> None:
     """Turn scores[count][16] into weights 2^(score − top), beside what earlier calls had found for the same rows.
 
-    Raises the line `top`, the largest score so far; `fall` becomes the factor by which earlier weights were too large,
-    and `total` the sum of all weights.
+    `fall` holds the top of the earlier calls, and gets the factor by which their weights were too large; `total` is
+    the sum of all weights.
     """
-    before = code.load(top)
-    tops = code.variables([before] * 4)
-
-    def rise(first: Any, size: int) -> None:
-        for i, variable in zip(range(size), tops, strict=False):
-            score = code.load(scores, code.times(first, LINE), LINE * i)
-            code.b.store(code.maximum(score, code.b.load(variable)), variable)
-
-    code.blocks(count, 4, rise)
-    a, b, c, d = (code.b.load(variable) for variable in tops)
-    now = code.maximum(code.maximum(a, b), code.maximum(c, d))
-    factor = code.exp2(code.b.fsub(before, now))
+    now = code.load(top)
+    factor = code.exp2(code.b.fsub(code.load(fall), now))
     sums = code.variables([code.b.fmul(code.load(total), factor), *[code.line(0.0)] * 3])
 
     def weigh(first: Any, size: int) -> None:
@@ -263,7 +255,6 @@ def softened(code: _Code, scores: Any, count: Any, top: Any, total: Any, fall: A
     a, b, c, d = (code.b.load(variable) for variable in sums)
     code.store(code.b.fadd(code.b.fadd(a, b), code.b.fadd(c, d)), total)
     code.store(factor, fall)
-    code.store(now, top)
 
 
 @_instruction
@@ -349,9 +340,12 @@ def finished(code: _Code, width: int, rows: Any, top: Any, total: Any, fall: Any
 
 @_instruction
 def slot_products(
-    code: _Code, width: int, factor: Any, rows: Any, keys: Any, base: Any, bits: Any, target: Any
+    code: _Code, width: int, factor: Any, rows: Any, keys: Any, base: Any, bits: Any, target: Any, top: Any
 ) -> None:
-    """Set one line to factor·row·key of each of 16 rows and its own key, numbered at `keys` (int64) from `base`."""
+    """Set one line to factor·row·key of each of 16 rows and its own key, numbered at `keys` (int64) from `base`.
+
+    The constant 0 for bits shows everything; top is raised to the line, or, as the constant 0, left.
+    """
     found = []
     for r in range(LANES):
         key = code.add(base, code.times(code.read(_LONG, keys, 8 * r), 4 * width))
@@ -362,7 +356,11 @@ def slot_products(
     while len(found) > 1:  # sums over the features become lanes
         half = len(found) // 2
         found = [code.b.fadd(*code.halves(x, y)) for x, y in zip(found[:half], found[half:], strict=True)]
-    code.store(code.shown(code.b.fmul(found[0], code.line(factor)), bits), target)
+    line = code.b.fmul(found[0], code.line(factor))
+    line = line if isinstance(bits, int) else code.shown(line, bits)
+    code.store(line, target)
+    if not isinstance(top, int):
+        code.store(code.maximum(line, code.load(top)), top)
 
 
 @_instruction

@@ -116,7 +116,8 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
                 at = head * Q + start + line
-                filled(np.float32(0), D, rows)
+                if there < LANES:
+                    filled(np.float32(0), D, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
                 transposed(D, factor, rows, turned)
                 filled(np.float32(LOWEST), 1, top)
@@ -132,18 +133,18 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                         bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
                     for c in range(0, length, PIECE):
                         size = min(PIECE, length - c)
-                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores)
+                        copied(LANES, 1, top, fall)
+                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores, top)
                         softened(scores, size, top, total, fall)
                         weighted(E, block, scores, value + 4 * E * c, size, fall, sums)
                 for c in range(0, slots, PIECE):
                     size = _place(
                         keys, seen, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
                     )  # fmt: skip
+                    copied(LANES, 1, top, fall)
                     for s in range(size):
-                        slot_products(
-                            D, factor, rows, keys.ctypes.data + 8 * LANES * s, k_head, seen.ctypes.data + 2 * s,
-                            scores + LINE * s,
-                        )  # fmt: skip
+                        where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
+                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s, top)
                     softened(scores, size, top, total, fall)
                     slot_weighted(E, columns, scores, keys.ctypes.data, v_head, size, fall, sums)
                 finished(E, there, top, total, fall, sums, out.ctypes.data + 4 * E * at)
@@ -166,11 +167,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
         factor, scale = np.float32(factor), np.float32(factor * LN2)
         room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
         two = np.zeros((2, LANES), np.float32)
-        keys, seen = (
-            np.empty((max(1, min(slots, PIECE)), LANES), np.int64),
-            np.empty(max(1, min(slots, PIECE)), np.uint16),
-        )
-        everyone = np.array([0xFFFF], np.uint16)
+        keys, seen = np.empty((1 + min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
         for task in range(begin, end):
             turned = _aligned(room)
             turned_down, rows, down_rows = turned + LINE * D, turned + LINE * (D + E), turned + LINE * (2 * D + E)
@@ -194,7 +191,8 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
                 at = head * Q + start + line
-                filled(np.float32(0), D + E, rows)
+                if there < LANES:
+                    filled(np.float32(0), D + E, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
                 copied(E, there, dout.ctypes.data + 4 * E * at, down_rows)
                 transposed(D, factor, rows, turned)
@@ -202,9 +200,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                 for r in range(LANES):
                     keys[0, r] = at + min(r, there - 1)
                     two[0, r] = tops[at + min(r, there - 1)]
-                slot_products(
-                    E, np.float32(1), down_rows, keys.ctypes.data, out.ctypes.data, everyone.ctypes.data, through
-                )
+                slot_products(E, np.float32(1), down_rows, keys.ctypes.data, out.ctypes.data, 0, through, 0)
                 filled(np.float32(0), D, sums)
                 for piece in range(pieces.shape[1] + (near > 0)):
                     if piece < pieces.shape[1]:
@@ -217,8 +213,8 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                         bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
                     for c in range(0, length, PIECE):
                         size = min(PIECE, length - c)
-                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores)
-                        products(E, columns, turned_down, value + 4 * E * c, 0, size, downs)
+                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores, 0)
+                        products(E, columns, turned_down, value + 4 * E * c, 0, size, downs, 0)
                         pulled(scores, downs, size, top, through, scale)
                         weighted(D, block, downs, key + 4 * D * c, size, 0, sums)
                         scattered(E, block, scores, down_rows, size, dvalue + 4 * E * c)
@@ -229,10 +225,8 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                     )  # fmt: skip
                     for s in range(size):
                         where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
-                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s)
-                        slot_products(
-                            E, np.float32(1), down_rows, where, v_head, everyone.ctypes.data, downs + LINE * s
-                        )
+                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s, 0)
+                        slot_products(E, np.float32(1), down_rows, where, v_head, 0, downs + LINE * s, 0)
                     pulled(scores, downs, size, top, through, scale)
                     slot_weighted(D, columns, downs, keys.ctypes.data, k_head, size, 0, sums)
                     slot_scattered(E, scores, down_rows, keys.ctypes.data, size, dv_head)
