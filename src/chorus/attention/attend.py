@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.attention import kernel
 from chorus.attention.checks import (
     LARGEST,
     as_topology,
@@ -112,6 +113,7 @@ def _attend(
     if executor == "auto" and isinstance(score, Dot) and isinstance(select, Soft):
         built_in = "full" if topology is None else _built_in(topology, layer, first, k.shape[2], actors)
         if built_in is not None:
+            refuse_not_finite(q=q, k=k, v=v)
             return torch.nn.functional.scaled_dot_product_attention(
                 q, k, v, is_causal=built_in == "causal", scale=score.scale, enable_gqa=q.shape[1] != k.shape[1]
             )
@@ -147,9 +149,16 @@ def run(
         v.to(kind).reshape(groups, k.shape[2], v.shape[-1]).contiguous(),
     )
     program = program.to(q.device)
+    softmax = dot is not None and isinstance(select, Soft)
+    if not (softmax and kernel.serves(program, folded[0], folded[2]) and kernel.notices(program)):
+        refuse_not_finite(q=q, k=k, v=v)
     out: Tensor
-    if dot is not None and isinstance(select, Soft):
-        out = ProgramSoftmax.apply(*folded, program, scale)  # type: ignore[no-untyped-call]
+    if softmax:
+        try:
+            out = ProgramSoftmax.apply(*folded, program, scale)  # type: ignore[no-untyped-call]
+        except kernel.NotFiniteError:
+            refuse_not_finite(q=q, k=k, v=v)
+            raise InputError(f"{score} takes q and k beyond {kind}: scale them down, or use float64") from None
     else:
         out = ProgramAttention.apply(*folded, program, Dot(scale) if dot is not None else score, select)  # type: ignore[no-untyped-call]
     return out.view(batch, heads, queries, v.shape[-1]).to(q.dtype)
@@ -167,6 +176,7 @@ def _dense(
     select: Select,
 ) -> Tensor:
     """Run the definition."""
+    refuse_not_finite(q=q, k=k, v=v)
     if q.shape[2] * k.shape[2] > REFERENCE_LIMIT:
         raise InputError(
             f"executor reference would hold {q.shape[2] * k.shape[2]:,} pairs per head, more than {REFERENCE_LIMIT:,}: "
@@ -191,6 +201,7 @@ def _one_row(
     select: Select,
 ) -> Tensor:
     """Gather what one row reads; decoding asks for a row of a longer sequence each time, too fast to plan for."""
+    refuse_not_finite(q=q, k=k, v=v)
     reads = topology.neighbors(row, layer, actors or k.shape[2])
     reads = reads[reads < k.shape[2]]
     if not len(reads):
@@ -252,4 +263,3 @@ def _check(
         )
     if actors is not None and actors < k.shape[2]:
         raise InputError(f"k holds {k.shape[2]} actors, more than the {actors} of the topology")
-    refuse_not_finite(q=q, k=k, v=v)

@@ -32,6 +32,10 @@ LOG2E = 1.4426950408889634
 BLOCKS = {"AVX512": (16, 8), "AVX2": (4, 4)}
 
 
+class NotFiniteError(Exception):
+    """There is NaN or infinity where numbers should be."""
+
+
 def serves(program: Program, q: Tensor, v: Tensor) -> bool:
     """Tell whether the kernel can run a program, and is worth loading."""
     return (
@@ -43,8 +47,16 @@ def serves(program: Program, q: Tensor, v: Tensor) -> bool:
     )
 
 
+def notices(program: Program) -> bool:
+    """Tell whether `forward` looks at every number: where every actor's row is asked for, and reads something."""
+    return program.complete and not program.first
+
+
 def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Return out (N, R, Q, E) and log₂ Σ exp score of each row (N, R, Q), given q (N, R, Q, D), k and v (N, S, ·)."""
+    """Return out (N, R, Q, E) and log₂ Σ exp score of each row (N, R, Q), given q (N, R, Q, D), k and v (N, S, ·).
+
+    Raises NotFiniteError when it comes upon NaN or infinity in q, k or v; see `notices`.
+    """
     width = v.shape[-1]
     q, k, v = (_whole_lines(x) for x in (q, k, v))
     make = torch.empty if program.complete else torch.zeros
@@ -53,7 +65,9 @@ def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> 
     for work in program.works:
         given = *_arrays(q, k, v), _place(work, program), *work.layout, scale * LOG2E
         written = _arrays(out, tops.view(-1), totals.view(-1))
-        _share(q.shape[0] * q.shape[1] * work.count, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
+        found = _share(q.shape[0] * q.shape[1] * work.count, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
+        if sum(found) != 0:
+            raise NotFiniteError
     return out[..., :width], tops.add_(totals.log2_())
 
 

@@ -183,6 +183,17 @@ def added(code: _Code, width: int, source: Any, target: Any) -> None:
 
 
 @_instruction
+def noticed(code: _Code, width: int, rows: Any, source: Any, target: Any) -> None:
+    """Add 0 times everything to a line: NaN comes of what is not finite."""
+    found = code.variables([code.load(target)])
+    with code.loop(rows) as loop:
+        for c in range(0, 4 * width, LINE):
+            line = code.load(source, code.times(loop.index, 4 * width), c)
+            code.b.store(code.fma(line, code.line(0.0), code.b.load(found[0])), found[0])
+    code.store(code.b.load(found[0]), target)
+
+
+@_instruction
 def transposed(code: _Code, width: int, factor: Any, rows: Any, target: Any) -> None:
     """Set target[width][16] to factor·rows[16][width], transposed."""
     with code.loop(width // LANES) as loop:

@@ -30,6 +30,7 @@ from chorus.attention.lanes import (
     copied,
     filled,
     finished,
+    noticed,
     products,
     pulled,
     scattered,
@@ -85,18 +86,21 @@ def _place(
 
 
 def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -> Any:
-    """Return the forward pass for keys of D and values of E features; blocks of sums as large as the registers hold."""
+    """Return the forward pass for keys of D and values of E features; blocks of sums as large as the registers hold.
+
+    It returns NaN if a number of its rows, as queries, keys or values, is not finite, and 0 otherwise.
+    """
 
     def run(
         q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
         index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, totals: Any,
-    ) -> None:  # fmt: skip
+    ) -> float:  # fmt: skip
         assert edition
         start, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
         factor = np.float32(factor)
         room = _room(2 * D + E + PIECE + near * (D + E) // LANES)
-        three = np.empty((3, LANES), np.float32)
+        four = np.zeros((4, LANES), np.float32)
         keys, seen = np.empty((min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
         for task in range(begin, end):
             # Numba frees an array after its last use, addresses do not count: hence inside the loop.
@@ -105,7 +109,8 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
             scores = sums + LINE * E
             near_keys = scores + LINE * PIECE
             near_values = near_keys + 4 * D * near
-            top, total, fall = three.ctypes.data, three.ctypes.data + LINE, three.ctypes.data + 2 * LINE
+            top, total = four.ctypes.data, four.ctypes.data + LINE
+            fall, odd = four.ctypes.data + 2 * LINE, four.ctypes.data + 3 * LINE
             head, tile = divmod(task, count)
             n = head // R
             k_head, v_head = k.ctypes.data + 4 * D * n * S, v.ctypes.data + 4 * E * n * S
@@ -119,6 +124,10 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                 if there < LANES:
                     filled(np.float32(0), D, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
+                noticed(D, there, rows, odd)
+                if head == n * R:  # nobody else looks at these keys
+                    noticed(D, there, k_head + 4 * D * (actor + line), odd)
+                    noticed(E, there, v_head + 4 * E * (actor + line), odd)
                 transposed(D, factor, rows, turned)
                 filled(np.float32(LOWEST), 1, top)
                 filled(np.float32(0), 1, total)
@@ -149,7 +158,8 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                     slot_weighted(E, columns, scores, keys.ctypes.data, v_head, size, fall, sums)
                 finished(E, there, top, total, fall, sums, out.ctypes.data + 4 * E * at)
                 for r in range(there):
-                    tops[at + r], totals[at + r] = three[0, r], three[1, r]
+                    tops[at + r], totals[at + r] = four[0, r], four[1, r]
+        return four[3].sum()
 
     return njit(run)
 
