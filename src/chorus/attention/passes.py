@@ -6,9 +6,9 @@ Arrays are float32 where not said otherwise. Letters: as in kernel.py; also G gr
     k, v, dk, dv       (N, S, ·)
     tops, totals       (N·R·Q,): each row's largest score and its sum of weights; backward has tops + log₂ totals
     work               int64 (4,): the first row, counted among the queries and among the actors, the height, c
-    pieces             int64 (G, pieces, 4): the first key of the first tile, how far it moves with each tile, how many
-                       keys, and which of the bits is its first column's
-    bits               uint16 (columns of all groups,): which of the 16 rows read a column
+    pieces             int64 (pieces, 4): the first key of the first tile, how far it moves with each tile, how many
+                       keys, and its first column
+    bits               uint16 (G, columns): which of the 16 rows read a column
     gather             int64 (c, keys): the numbers of a tile's gathered keys
     gather_bits        uint16 (c, G, keys)
     offsets            int64 (slots,): row t reads t − offset
@@ -62,6 +62,17 @@ def _aligned(room: Any) -> int:
 
 
 @njit
+def _read(seen: Any) -> tuple[int, int]:
+    """Return [start, stop) of the columns that some row reads, a multiple of 8 where there are columns enough."""
+    start, stop = 0, len(seen)
+    while start < stop and seen[start] == 0:
+        start += 1
+    while start < stop and seen[stop - 1] == 0:
+        stop -= 1
+    return max(0, stop - (stop - start + 7) // 8 * 8), stop
+
+
+@njit
 def _place(
     keys: Any, seen: Any, first: int, size: int, actor: int, line: int, there: int, S: int, offsets: Any, index: Any
 ) -> int:
@@ -96,12 +107,12 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
         index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, totals: Any,
     ) -> float:  # fmt: skip
         assert edition
-        start, actor, height, count = work
+        origin, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
         factor = np.float32(factor)
         room = _room(2 * D + E + PIECE + near * (D + E) // LANES)
         four = np.zeros((4, LANES), np.float32)
-        keys, seen = np.empty((min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
+        keys, shown = np.empty((min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
         for task in range(begin, end):
             # Numba frees an array after its last use, addresses do not count: hence inside the loop.
             turned = _aligned(room)
@@ -117,10 +128,10 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
             for i in range(near):
                 copied(D, 1, k_head + 4 * D * gather[tile, i], near_keys + 4 * D * i)
                 copied(E, 1, v_head + 4 * E * gather[tile, i], near_values + 4 * E * i)
-            for group in range(len(pieces)):
+            for group in range(len(bits)):
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
-                at = head * Q + start + line
+                at = head * Q + origin + line
                 if there < LANES:
                     filled(np.float32(0), D, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
@@ -132,28 +143,30 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                 filled(np.float32(LOWEST), 1, top)
                 filled(np.float32(0), 1, total)
                 filled(np.float32(0), E, sums)
-                for piece in range(pieces.shape[1] + (near > 0)):
-                    if piece < pieces.shape[1]:
-                        first, step, length, column = pieces[group, piece]
-                        first += step * tile
-                        key, value, bit = k_head + 4 * D * first, v_head + 4 * E * first, bits.ctypes.data + 2 * column
+                for piece in range(len(pieces) + (near > 0)):
+                    if piece < len(pieces):
+                        first, step, length, column = pieces[piece]
+                        seen = bits[group, column : column + length]
+                        key, value = k_head + 4 * D * (first + step * tile), v_head + 4 * E * (first + step * tile)
                     else:
-                        key, value, length = near_keys, near_values, near
-                        bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
-                    for c in range(0, length, PIECE):
-                        size = min(PIECE, length - c)
+                        seen = gather_bits[tile, group]
+                        key, value = near_keys, near_values
+                    start, stop = _read(seen)
+                    for c in range(start, stop, PIECE):
+                        size = min(PIECE, stop - c)
+                        bit = seen.ctypes.data + 2 * c
                         copied(LANES, 1, top, fall)
-                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores, top)
+                        products(D, columns, turned, key + 4 * D * c, bit, size, scores, top)
                         softened(scores, size, top, total, fall)
                         weighted(E, block, scores, value + 4 * E * c, size, fall, sums)
                 for c in range(0, slots, PIECE):
                     size = _place(
-                        keys, seen, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
+                        keys, shown, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
                     )  # fmt: skip
                     copied(LANES, 1, top, fall)
                     for s in range(size):
-                        where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
-                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s, top)
+                        where, bit = keys.ctypes.data + 8 * LANES * s, shown.ctypes.data + 2 * s
+                        slot_products(D, factor, rows, where, k_head, bit, scores + LINE * s, top)
                     softened(scores, size, top, total, fall)
                     slot_weighted(E, columns, scores, keys.ctypes.data, v_head, size, fall, sums)
                 finished(E, there, top, total, fall, sums, out.ctypes.data + 4 * E * at)
@@ -172,12 +185,12 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
         index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, dout: Any, dq: Any, dk: Any, dv: Any,
     ) -> None:  # fmt: skip
         assert edition
-        start, actor, height, count = work
+        origin, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
         factor, scale = np.float32(factor), np.float32(factor * LN2)
         room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
         two = np.zeros((2, LANES), np.float32)
-        keys, seen = np.empty((1 + min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
+        keys, shown = np.empty((1 + min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
         for task in range(begin, end):
             turned = _aligned(room)
             turned_down, rows, down_rows = turned + LINE * D, turned + LINE * (D + E), turned + LINE * (2 * D + E)
@@ -197,10 +210,10 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                 copied(D, 1, k_head + 4 * D * gather[tile, i], near_keys + 4 * D * i)
                 copied(E, 1, v_head + 4 * E * gather[tile, i], near_values + 4 * E * i)
             filled(np.float32(0), near * (D + E) // LANES, near_dk)
-            for group in range(len(pieces)):
+            for group in range(len(bits)):
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
-                at = head * Q + start + line
+                at = head * Q + origin + line
                 if there < LANES:
                     filled(np.float32(0), D + E, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
@@ -212,18 +225,20 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                     two[0, r] = tops[at + min(r, there - 1)]
                 slot_products(E, np.float32(1), down_rows, keys.ctypes.data, out.ctypes.data, 0, through, 0)
                 filled(np.float32(0), D, sums)
-                for piece in range(pieces.shape[1] + (near > 0)):
-                    if piece < pieces.shape[1]:
-                        first, step, length, column = pieces[group, piece]
-                        first += step * tile
-                        key, value, bit = k_head + 4 * D * first, v_head + 4 * E * first, bits.ctypes.data + 2 * column
-                        dkey, dvalue = dk_head + 4 * D * first, dv_head + 4 * E * first
+                for piece in range(len(pieces) + (near > 0)):
+                    if piece < len(pieces):
+                        first, step, length, column = pieces[piece]
+                        seen = bits[group, column : column + length]
+                        key, value = k_head + 4 * D * (first + step * tile), v_head + 4 * E * (first + step * tile)
+                        dkey, dvalue = dk_head + 4 * D * (first + step * tile), dv_head + 4 * E * (first + step * tile)
                     else:
-                        key, value, dkey, dvalue, length = near_keys, near_values, near_dk, near_dv, near
-                        bit = gather_bits.ctypes.data + 2 * near * (tile * len(pieces) + group)
-                    for c in range(0, length, PIECE):
-                        size = min(PIECE, length - c)
-                        products(D, columns, turned, key + 4 * D * c, bit + 2 * c, size, scores, 0)
+                        seen = gather_bits[tile, group]
+                        key, value, dkey, dvalue = near_keys, near_values, near_dk, near_dv
+                    start, stop = _read(seen)
+                    for c in range(start, stop, PIECE):
+                        size = min(PIECE, stop - c)
+                        bit = seen.ctypes.data + 2 * c
+                        products(D, columns, turned, key + 4 * D * c, bit, size, scores, 0)
                         products(E, columns, turned_down, value + 4 * E * c, 0, size, downs, 0)
                         pulled(scores, downs, size, top, through, scale)
                         weighted(D, block, downs, key + 4 * D * c, size, 0, sums)
@@ -231,11 +246,11 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                         scattered(D, block, downs, rows, size, dkey + 4 * D * c)
                 for c in range(0, slots, PIECE):
                     size = _place(
-                        keys, seen, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
+                        keys, shown, c, min(PIECE, slots - c), actor + line, line, there, S, offsets, index
                     )  # fmt: skip
                     for s in range(size):
-                        where, shown = keys.ctypes.data + 8 * LANES * s, seen.ctypes.data + 2 * s
-                        slot_products(D, factor, rows, where, k_head, shown, scores + LINE * s, 0)
+                        where, bit = keys.ctypes.data + 8 * LANES * s, shown.ctypes.data + 2 * s
+                        slot_products(D, factor, rows, where, k_head, bit, scores + LINE * s, 0)
                         slot_products(E, np.float32(1), down_rows, where, v_head, 0, downs + LINE * s, 0)
                     pulled(scores, downs, size, top, through, scale)
                     slot_weighted(D, columns, downs, keys.ctypes.data, k_head, size, 0, sums)

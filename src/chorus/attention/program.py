@@ -82,25 +82,20 @@ class Work:
 
     @cached_property
     def layout(self) -> tuple[NDArray[Any], ...]:
-        """The keys that the rows read, sixteen rows at a time, as the arrays of passes.py from `pieces` to `index`."""
-        columns = sum(span.length for span in self.spans)
-        bits = self._bits(0, columns, 1)[0]
-        pieces, at = np.empty((len(bits), len(self.spans), 4), np.int64), 0
-        for number, span in enumerate(self.spans):
-            read = bits[:, at : at + span.length] > 0
-            start, stop = read.argmax(1), np.where(read.any(1), span.length - read[:, ::-1].argmax(1), 0)
-            first = np.maximum(stop - (stop - start + 7) // 8 * 8, 0)  # whole blocks, of keys that are there
-            pieces[:, number, 0] = first + span.start
-            pieces[:, number, 1] = self.height if span.moves else 0
-            pieces[:, number, 2] = stop - first
-            pieces[:, number, 3] = np.arange(at, bits.size, columns) + first
-            at += span.length
+        """What the rows read, as the arrays of passes.py from `pieces` to `index`."""
+        pieces, columns = [], 0
+        for span in self.spans:
+            pieces.append((span.start, self.height if span.moves else 0, span.length, columns))
+            columns += span.length
         if self.gather is None:
             gather, gather_bits = _NO_KEYS, np.empty((0, 0, 0), np.uint16)
         else:
             gather, gather_bits = self.gather.numpy(), self._bits(columns, self.tile_columns, self.count)
         index = _NO_KEYS if self.index is None else self.index.numpy()
-        return pieces, bits.ravel(), gather, gather_bits, np.array(self.offsets, np.int64), index
+        return (
+            np.array(pieces, np.int64).reshape(-1, 4), self._bits(0, columns, 1)[0], gather, gather_bits,
+            np.array(self.offsets, np.int64), index,
+        )  # fmt: skip
 
     def _bits(self, start: int, stop: int, tiles: int) -> NDArray[np.uint16]:
         """Pack which rows read the columns [start, stop), 16 to a number: (tiles, groups, columns)."""
