@@ -77,7 +77,7 @@ def window(rows: list[dict[str, Any]]) -> None:
             lambda: attend(q, k, v, topology),
             lambda: torch.mm(square, square, out=product),
             lambda: scaled_dot_product_attention(q, k, v, attn_mask=mask),
-            repeats=7,
+            repeats=15,
         )
     machine = 2 * 1024**3 / rate / 1e6
     row(

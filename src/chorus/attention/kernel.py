@@ -29,7 +29,7 @@ WIDEST = 256  # features
 LOG2E = 1.4426950408889634
 
 # By what PyTorch calls the processor: how many columns, and how many rows, have their sums in its registers at a time.
-BLOCKS = {"AVX512": (16, 8), "AVX2": (4, 4)}
+BLOCKS = {"AVX512": (16, 8), "AVX2": (4, 2)}
 
 
 class NotFiniteError(Exception):
