@@ -63,7 +63,7 @@ def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> 
     out, tops, totals = make((*q.shape[:3], v.shape[-1])), make(q.shape[:3]), make(q.shape[:3])
     run = _compiled("forward", q.shape[-1], v.shape[-1])
     for work in program.works:
-        given = *_arrays(q, k, v), _place(work, program), *work.layout, scale * LOG2E
+        given = *_arrays(q, k, v), _place(work, program), *work.layout, np.float32(scale * LOG2E)
         written = _arrays(out, tops.view(-1), totals.view(-1))
         found = _share(q.shape[0] * q.shape[1] * work.count, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
         if sum(found) != 0:
@@ -86,7 +86,12 @@ def backward(program: Program, saved: tuple[Tensor, ...], dout: Tensor, scale: f
             mine = [dk[heads], dv[heads]]
             shared = begin % each > 0 or end % each > 0
             found = [torch.zeros_like(x) for x in mine] if shared else mine
-            given = *_arrays(q[heads], k[heads], v[heads]), _place(work, program), *work.layout, scale * LOG2E
+            given = (
+                *_arrays(q[heads], k[heads], v[heads]),
+                _place(work, program),
+                *work.layout,
+                np.float32(scale * LOG2E),
+            )
             arrays = _arrays(out[heads], saved[4][heads].view(-1), dout[heads], dq[heads], *found)
             run(*given, begin - heads.start * each, end - heads.start * each, *arrays)
             return list(zip(mine, found, strict=True)) if shared else []

@@ -79,9 +79,10 @@ class _Code:
 
     def prefetch(self, *address: Any) -> None:
         """Bring a line nearer that will be read soon; beyond the end of memory this does nothing."""
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), *[_INT] * 3])
-        call = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
-        self.b.call(call, [self.b.inttoptr(self.add(*address), _BYTE.as_pointer()), _INT(0), _INT(3), _INT(1)])
+        place = self.b.inttoptr(self.add(*address), _BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, *[_INT] * 3])
+        call = self.b.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        self.b.call(call, [place, _INT(0), _INT(3), _INT(1)])  # to read, to the nearest cache, data
 
     def line(self, value: Any) -> Any:
         """Return one number 16 times."""

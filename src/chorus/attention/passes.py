@@ -13,6 +13,7 @@ Arrays are float32 where not said otherwise. Letters: as in kernel.py; also G gr
     gather_bits        uint16 (c, G, keys)
     offsets            int64 (slots,): row t reads t − offset
     index              int64 (slots, c·height): the key that a row reads, or −1
+    factor             float32: a score is the product of a query and a key times this, as a power of 2
 """
 
 import zlib
@@ -57,7 +58,7 @@ def _room(lines: int) -> Any:
 
 
 @njit
-def _aligned(room: Any) -> int:
+def _aligned(room: Any) -> Any:
     return (room.ctypes.data + LINE - 1) // LINE * LINE
 
 
@@ -104,12 +105,11 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
 
     def run(
         q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
-        index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, totals: Any,
-    ) -> float:  # fmt: skip
+        index: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, totals: Any,
+    ) -> Any:  # fmt: skip
         assert edition
         origin, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
-        factor = np.float32(factor)
         room = _room(2 * D + E + PIECE + near * (D + E) // LANES)
         four = np.zeros((4, LANES), np.float32)
         keys, shown = np.empty((min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
@@ -182,12 +182,12 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
 
     def run(
         q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
-        index: Any, factor: float, begin: int, end: int, out: Any, tops: Any, dout: Any, dq: Any, dk: Any, dv: Any,
+        index: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, dout: Any, dq: Any, dk: Any, dv: Any,
     ) -> None:  # fmt: skip
         assert edition
         origin, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
-        factor, scale = np.float32(factor), np.float32(factor * LN2)
+        scale = factor * np.float32(LN2)
         room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
         two = np.zeros((2, LANES), np.float32)
         keys, shown = np.empty((1 + min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
