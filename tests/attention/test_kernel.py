@@ -38,8 +38,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The kernel runs at every size, and memory that it should have written holds NaN."""
+    """The kernel and its threads run at every size, and memory that it should have written holds NaN."""
     monkeypatch.setattr(kernel, "LOAD_FROM", 0)
+    monkeypatch.setattr(kernel, "THREAD_FROM", 1)
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)

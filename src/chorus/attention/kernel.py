@@ -25,6 +25,7 @@ from chorus.attention.program import Program, Work
 T = TypeVar("T")
 
 LOAD_FROM = 1 << 14  # pairs: below, loading numba and the machine code, half a second, is not worth it
+THREAD_FROM = 1 << 16  # pairs: fewer are done before a thread has started
 WIDEST = 256  # features
 LOG2E = 1.4426950408889634
 
@@ -63,9 +64,9 @@ def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> 
     out, tops, totals = make((*q.shape[:3], v.shape[-1])), make(q.shape[:3]), make(q.shape[:3])
     run = _compiled("forward", q.shape[-1], v.shape[-1])
     for work in program.works:
-        given = *_arrays(q, k, v), _place(work, program), *work.layout, np.float32(scale * LOG2E)
+        given = *_arrays(q, k, v), *_layout(program, work, scale)
         written = _arrays(out, tops.view(-1), totals.view(-1))
-        found = _share(q.shape[0] * q.shape[1] * work.count, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
+        found = _share(work, q, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
         if sum(found) != 0:
             raise NotFiniteError
     return out[..., :width], tops.add_(totals.log2_())
@@ -78,25 +79,21 @@ def backward(program: Program, saved: tuple[Tensor, ...], dout: Tensor, scale: f
     dk, dv = torch.zeros_like(k), torch.zeros_like(v)
     run = _compiled("backward", q.shape[-1], v.shape[-1])
     for work in program.works:
+        each = q.shape[1] * work.count  # tasks that add to the same keys
+        layout = _layout(program, work, scale)
 
-        def part(begin: int, end: int, work: Work = work) -> list[tuple[Tensor, Tensor]]:
-            """Run some tiles; what they add to keys that other threads add to as well is returned."""
-            each = q.shape[1] * work.count
+        def part(begin: int, end: int, each: int = each, layout: Any = layout) -> list[tuple[Tensor, Tensor]]:
+            """Run some tasks; what they add to keys that other threads add to as well is returned."""
             heads = slice(begin // each, -(-end // each))
             mine = [dk[heads], dv[heads]]
             shared = begin % each > 0 or end % each > 0
             found = [torch.zeros_like(x) for x in mine] if shared else mine
-            given = (
-                *_arrays(q[heads], k[heads], v[heads]),
-                _place(work, program),
-                *work.layout,
-                np.float32(scale * LOG2E),
-            )
-            arrays = _arrays(out[heads], saved[4][heads].view(-1), dout[heads], dq[heads], *found)
-            run(*given, begin - heads.start * each, end - heads.start * each, *arrays)
+            read, tasks = _arrays(q[heads], k[heads], v[heads]), [x - heads.start * each for x in (begin, end)]
+            more = _arrays(out[heads], saved[4][heads].view(-1), dout[heads], dq[heads], *found)
+            run(*read, *layout, *tasks, *more)
             return list(zip(mine, found, strict=True)) if shared else []
 
-        for parts in _share(q.shape[0] * q.shape[1] * work.count, part):
+        for parts in _share(work, q, part):
             for target, found in parts:
                 target.add_(found)
     return dq[..., : saved[0].shape[-1]], dk[..., : saved[1].shape[-1]], dv[..., : saved[2].shape[-1]]
@@ -112,13 +109,17 @@ def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
     return [x.detach().numpy() for x in tensors]
 
 
-def _place(work: Work, program: Program) -> NDArray[np.int64]:
-    return np.array([work.first - program.first, work.first, work.height, work.count])
+def _layout(program: Program, work: Work, scale: float) -> tuple[Any, ...]:
+    """Return the arguments of a pass from `work` to `factor`."""
+    place = np.array([work.first - program.first, work.first, work.height, work.count])
+    return place, *work.layout, np.float32(scale * LOG2E)
 
 
-def _share(tasks: int, run: Callable[[int, int], T]) -> list[T]:
-    """Run tasks 0 to tasks − 1 on as many threads as PyTorch uses, a row of them each."""
-    threads = min(torch.get_num_threads(), tasks)
+def _share(work: Work, q: Tensor, run: Callable[[int, int], T]) -> list[T]:
+    """Run a task for every head and tile on as many threads as PyTorch uses, if each has enough to do."""
+    tasks = q.shape[0] * q.shape[1] * work.count
+    pairs = tasks * work.height * (work.tile_columns + work.slots)
+    threads = max(1, min(torch.get_num_threads(), tasks, pairs // THREAD_FROM))
     if threads == 1:
         return [run(0, tasks)]
     cuts = [tasks * i // threads for i in range(threads + 1)]

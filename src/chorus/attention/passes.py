@@ -41,7 +41,7 @@ from chorus.attention.lanes import (
     softened,
     transposed,
     weighted,
-)  # fmt: skip
+)
 from chorus.compiling import njit
 
 PIECE = 512  # columns whose scores are held at a time: 32 KiB

@@ -1,4 +1,4 @@
-"""Softmax of dot products over a program, forward and backward by hand: the path that has to be fast.
+"""Softmax of dot products over a program, forward and backward by hand: by the kernel where it serves, or in chunks.
 
 Scores of one chunk at a time are held, and computed again in the backward pass, so memory grows with T alone:
 S = scale·QKᵀ, P = softmax(S), O = PV; dV = PᵀdO, dP = dO Vᵀ, dS = P ∘ (dP − rowsum(dO ∘ O)), dQ = scale·dS K,
