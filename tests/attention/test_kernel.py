@@ -1,5 +1,6 @@
 """The compiled kernel equals the dense definition in float64, values and gradients, whatever it is given."""
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -165,6 +166,17 @@ def test_scores_beyond_float32_give_nan_as_pytorch_does() -> None:
     out = attend(q, k, v, "sliding_window(30)")
     assert out[:, :, 100].isnan().all()
     assert not out[:, :, :90].isnan().any()
+
+
+@pytest.mark.parametrize("spec", ["sliding_window(20) | random(2)", "causal() - sliding_window(3)"])
+@pytest.mark.parametrize("place", [(0, 0, 0, 0), (1, 1, 199, 11), (1, 0, 100, 5)])
+@pytest.mark.parametrize("which", range(3))
+def test_what_is_not_finite_is_named(which: int, place: tuple[int, ...], spec: str) -> None:
+    inputs = [x.detach() for x in tensors(200, heads=4)]
+    for odd in (torch.nan, torch.inf, -torch.inf):
+        inputs[which][place] = odd
+        with pytest.raises(InputError, match=re.escape(f"{'qkv'[which]} holds {odd} at {place}")):
+            attend(*inputs, spec)
 
 
 def test_it_serves_what_it_says() -> None:

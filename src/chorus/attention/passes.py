@@ -132,8 +132,6 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
                 at = head * Q + origin + line
-                if there < LANES:
-                    filled(np.float32(0), D, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
                 noticed(D, there, rows, odd)
                 if head == n * R:  # nobody else looks at these keys
@@ -214,7 +212,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                 line = tile * height + LANES * group
                 there = min(LANES, height - LANES * group)
                 at = head * Q + origin + line
-                if there < LANES:
+                if there < LANES:  # the rest takes part, with weight 0
                     filled(np.float32(0), D + E, rows)
                 copied(D, there, q.ctypes.data + 4 * D * at, rows)
                 copied(E, there, dout.ctypes.data + 4 * E * at, down_rows)
