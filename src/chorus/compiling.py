@@ -7,7 +7,7 @@ from typing import Any
 
 
 def njit(function: Callable[..., Any]) -> Any:
-    """Compile a function of arrays and numbers with numba, without Python objects, when it is first called.
+    """Compile a function of arrays and numbers with numba when it is first called; it runs without Python's own lock.
 
     The machine code is kept beside the source, in the user's cache folder or in `NUMBA_CACHE_DIR`, whichever can be
     written, so that the next process need not compile again. Numba refuses to cache where none can (a read-only
