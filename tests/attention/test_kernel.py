@@ -1,7 +1,6 @@
 """The compiled kernel equals the dense definition in float64, values and gradients, whatever it is given."""
 
 import re
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from chorus.attention import attend, kernel
 from chorus.attention.planning import compile_program
@@ -63,7 +63,7 @@ def check(spec: str, inputs: list[Tensor], **options: object) -> None:
     exact = [x.detach().double().requires_grad_() for x in inputs]
     wanted = pull(attend(*exact, spec, **(options | {"executor": "reference"})), exact)  # type: ignore[arg-type]
     for x, y in zip(pull(attend(*inputs, spec, **options), inputs), wanted, strict=True):  # type: ignore[arg-type]
-        torch.testing.assert_close(x.double(), y, atol=2e-6 * max(1.0, y.abs().max().item()), rtol=2e-5)
+        torch.testing.assert_close(x.double(), y, atol=1e-5 * max(1.0, y.abs().max().item()), rtol=2e-5)
 
 
 @pytest.mark.parametrize("n", [1, 2, 15, 63, 129, 200, 333])
@@ -125,7 +125,7 @@ def test_compositions(specs: list[str], operator: str, n: int, executor: str) ->
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("keys", [1, 4])
-def test_threads_share_the_rows(threads: int, keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_the_rows_and_change_no_bit(threads: int, keys: int) -> None:
     inputs = tensors(333, heads=4, keys=keys)
     spec = "sliding_window(20) | random(3) | sink_tokens(2)"
     alone = pull(attend(*inputs, spec), inputs)
@@ -133,14 +133,10 @@ def test_threads_share_the_rows(threads: int, keys: int, monkeypatch: pytest.Mon
     torch.set_num_threads(threads)
     try:
         found = pull(attend(*inputs, spec), inputs)
-        again = pull(attend(*inputs, spec), inputs)
     finally:
         torch.set_num_threads(before)
-    for x, y, z in zip(found, alone, again, strict=True):
-        torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)
-        assert torch.equal(x, z)
-    assert torch.equal(found[0], alone[0])
-    assert threading.active_count() < threads + 10
+    for x, y in zip(found, alone, strict=True):
+        assert torch.equal(x, y)
 
 
 def test_both_kinds_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,11 +157,59 @@ def test_large_scores_do_not_overflow() -> None:
 
 
 def test_scores_beyond_float32_give_nan_as_pytorch_does() -> None:
-    q, k, v = (x.detach() for x in tensors(200))
-    q[:, :, 100] = k[:, :, 90] = 1e30
-    out = attend(q, k, v, "sliding_window(30)")
-    assert out[:, :, 100].isnan().all()
-    assert not out[:, :, :90].isnan().any()
+    for spec in ("sliding_window(30)", "logarithmic()"):
+        q, k, v = (x.detach() for x in tensors(200))
+        q[:, :, 100] = k[:, :, 98] = 1e30
+        out = attend(q, k, v, spec)
+        assert out[:, :, 100].isnan().all()
+        assert not out[:, :, :98].isnan().any()
+        k[:, :, 98] = 0
+        assert attend(q.abs() + 1, -1e38 - 1e37 * k.abs(), v, spec).isnan().all()
+
+
+def test_equal_keys_of_large_scores_share_the_gradient_equally() -> None:
+    x = torch.full((1, 1, 300, 64), 1e3)
+    _, _, v = tensors(300, heads=1, keys=1, dim=64, values=64)
+    for spec in ("sliding_window(100)", "logarithmic()"):
+        out = attend(x.expand(2, -1, -1, -1), x.expand(2, -1, -1, -1), v, spec)
+        exact = v.detach().double().requires_grad_()
+        y = x.double().expand(2, -1, -1, -1)
+        wanted = attend(y, y, exact, spec, executor="reference")
+        for a, b in zip(pull(out, [v]), pull(wanted, [exact]), strict=True):
+            torch.testing.assert_close(a.double(), b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_default_dtype_and_device_do_not_matter(kind: torch.dtype) -> None:
+    inputs = tensors(200)
+    wanted = pull(attend(*inputs, "sliding_window(20)"), inputs)
+    torch.set_default_dtype(kind)
+    try:
+        with torch.device("meta"):
+            out = attend(*inputs, "sliding_window(20)")
+            found = torch.autograd.grad(out.sum(), inputs)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(out, wanted[0])
+    assert all(x.dtype == torch.float32 and x.device.type == "cpu" for x in found)
+
+
+def test_results_stand_row_after_row() -> None:
+    inputs = tensors(200, values=7)
+    out = attend(*inputs, "sliding_window(20)")
+    assert out.is_contiguous()
+    assert out.untyped_storage().nbytes() == 4 * out.numel()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing(reentrant: bool) -> None:
+    inputs = tensors(200)
+    wanted = pull(attend(*inputs, "sliding_window(20)"), inputs)
+    out = checkpoint(lambda *x: attend(*x, "sliding_window(20)"), *inputs, use_reentrant=reentrant)
+    down = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).to(out.dtype).view(out.shape)
+    out.backward(down)
+    for x, y in zip(inputs, wanted[1:], strict=True):
+        assert torch.equal(x.grad, y)
 
 
 @pytest.mark.parametrize("spec", ["sliding_window(20) | random(2)", "causal() - sliding_window(3)"])

@@ -12,6 +12,8 @@ Letters: N key heads of all sequences, R query heads per key head, Q queries, S 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import repeat
+from threading import main_thread
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,8 +26,8 @@ from chorus.attention.program import Program, Work
 
 T = TypeVar("T")
 
-LOAD_FROM = 1 << 14  # pairs: below, loading numba and the machine code, half a second, is not worth it
-THREAD_FROM = 1 << 16  # pairs: fewer are done before a thread has started
+LOAD_FROM = 1 << 11  # pairs: below, loading numba and the machine code, half a second, is not worth it
+THREAD_FROM = 1 << 19  # pairs, a millisecond of work: with fewer, starting a thread costs more than it saves
 WIDEST = 256  # features
 LOG2E = 1.4426950408889634
 
@@ -53,50 +55,50 @@ def notices(program: Program) -> bool:
     return program.complete and not program.first
 
 
-def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Return out (N, R, Q, E) and log₂ Σ exp score of each row (N, R, Q), given q (N, R, Q, D), k and v (N, S, ·).
+def forward(program: Program, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return out (N, R, Q, E), and of each row (N, R, Q) the largest score and the sum of 2^(score − largest).
 
-    Raises NotFiniteError when it comes upon NaN or infinity in q, k or v; see `notices`.
+    Scores are in units of log₂ e. q is (N, R, Q, D), k (N, S, D), v (N, S, E). Raises NotFiniteError when it comes upon
+    NaN or infinity in q, k or v; see `notices`.
     """
     width = v.shape[-1]
     q, k, v = (_whole_lines(x) for x in (q, k, v))
-    make = torch.empty if program.complete else torch.zeros
+    make = q.new_empty if program.complete else q.new_zeros
     out, tops, totals = make((*q.shape[:3], v.shape[-1])), make(q.shape[:3]), make(q.shape[:3])
     run = _compiled("forward", q.shape[-1], v.shape[-1])
-    for work in program.works:
-        given = *_arrays(q, k, v), *_layout(program, work, scale)
-        written = _arrays(out, tops.view(-1), totals.view(-1))
-        found = _share(work, q, lambda *tasks: run(*given, *tasks, *written))  # noqa: B023
-        if sum(found) != 0:
-            raise NotFiniteError
-    return out[..., :width], tops.add_(totals.log2_())
+    heads = q.shape[0] * q.shape[1]
+    arrays, written = _arrays(q, k, v), _arrays(out, tops.view(-1), totals.view(-1))
+
+    def part(number: int, parts: int) -> bool:
+        """Run a part of every work's tiles, and tell whether all numbers are finite."""
+        odd = 0.0
+        for work in program.works:
+            tasks = (heads * work.count * i // parts for i in (number, number + 1))
+            odd += run(*arrays, *_layout(program, work, scale), *tasks, *written)
+        return odd == 0
+
+    if not all(_share(program.executed * heads, heads * len(program.works), part)):
+        raise NotFiniteError
+    return _narrowed(out, width), tops, totals
 
 
 def backward(program: Program, saved: tuple[Tensor, ...], dout: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return dq, dk and dv, given q, k, v, out and the rows' log-sums, and the gradient of out."""
+    """Return dq, dk and dv, given q, k, v and what `forward` returned, and the gradient of out."""
     q, k, v, out, dout = (_whole_lines(x) for x in (*saved[:4], dout))
     dq = torch.empty_like(q) if program.complete else torch.zeros_like(q)
     dk, dv = torch.zeros_like(k), torch.zeros_like(v)
     run = _compiled("backward", q.shape[-1], v.shape[-1])
-    for work in program.works:
-        each = q.shape[1] * work.count  # tasks that add to the same keys
-        layout = _layout(program, work, scale)
+    arrays = _arrays(q, k, v)
+    more = _arrays(out, *(x.view(-1) for x in saved[4:]), dout, dq, dk, dv)
 
-        def part(begin: int, end: int, each: int = each, layout: Any = layout) -> list[tuple[Tensor, Tensor]]:
-            """Run some tasks; what they add to keys that other threads add to as well is returned."""
-            heads = slice(begin // each, -(-end // each))
-            mine = [dk[heads], dv[heads]]
-            shared = begin % each > 0 or end % each > 0
-            found = [torch.zeros_like(x) for x in mine] if shared else mine
-            read, tasks = _arrays(q[heads], k[heads], v[heads]), [x - heads.start * each for x in (begin, end)]
-            more = _arrays(out[heads], saved[4][heads].view(-1), dout[heads], dq[heads], *found)
-            run(*read, *layout, *tasks, *more)
-            return list(zip(mine, found, strict=True)) if shared else []
+    def part(number: int, parts: int) -> None:
+        """Run whole key heads: their tiles add to the same keys."""
+        for work in program.works:
+            tasks = (len(q) * i // parts * q.shape[1] * work.count for i in (number, number + 1))
+            run(*arrays, *_layout(program, work, scale), *tasks, *more)
 
-        for parts in _share(work, q, part):
-            for target, found in parts:
-                target.add_(found)
-    return dq[..., : saved[0].shape[-1]], dk[..., : saved[1].shape[-1]], dv[..., : saved[2].shape[-1]]
+    _share(program.executed * q.shape[0] * q.shape[1], len(q), part)
+    return _narrowed(dq, saved[0].shape[-1]), _narrowed(dk, saved[1].shape[-1]), _narrowed(dv, saved[2].shape[-1])
 
 
 def _whole_lines(x: Tensor) -> Tensor:
@@ -105,26 +107,30 @@ def _whole_lines(x: Tensor) -> Tensor:
     return pad(x, (0, missing)) if missing else x.contiguous()
 
 
+def _narrowed(x: Tensor, width: int) -> Tensor:
+    return x[..., :width].contiguous()
+
+
 def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
+    """View tensors as arrays; compiled code sees addresses alone, so that anything but float32 would be misread."""
+    assert all(x.dtype == torch.float32 and x.is_contiguous() for x in tensors)
     return [x.detach().numpy() for x in tensors]
 
 
 def _layout(program: Program, work: Work, scale: float) -> tuple[Any, ...]:
     """Return the arguments of a pass from `work` to `factor`."""
     place = np.array([work.first - program.first, work.first, work.height, work.count])
-    return place, *work.layout, np.float32(scale * LOG2E)
+    with np.errstate(over="ignore"):  # to infinity, as any score too large for float32
+        return place, *work.layout, np.float32(scale * LOG2E)
 
 
-def _share(work: Work, q: Tensor, run: Callable[[int, int], T]) -> list[T]:
-    """Run a task for every head and tile on as many threads as PyTorch uses, if each has enough to do."""
-    tasks = q.shape[0] * q.shape[1] * work.count
-    pairs = tasks * work.height * (work.tile_columns + work.slots)
-    threads = max(1, min(torch.get_num_threads(), tasks, pairs // THREAD_FROM))
-    if threads == 1:
-        return [run(0, tasks)]
-    cuts = [tasks * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(run, cuts[:-1], cuts[1:]))
+def _share(pairs: int, most: int, part: Callable[[int, int], T]) -> list[T]:
+    """Run parts 0 to n − 1, on a thread each: as many as PyTorch uses, if there is enough to do for each."""
+    parts = max(1, min(torch.get_num_threads(), most, pairs // THREAD_FROM))
+    if parts == 1 or not main_thread().is_alive():  # at the end of a process no thread can be started
+        return [part(0, 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        return list(pool.map(part, range(parts), repeat(parts)))
 
 
 @lru_cache

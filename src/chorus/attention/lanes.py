@@ -270,14 +270,15 @@ def softened(code: _Code, scores: Any, count: Any, top: Any, total: Any, fall: A
 
 
 @_instruction
-def pulled(code: _Code, scores: Any, downs: Any, count: Any, top: Any, through: Any, factor: Any) -> None:
-    """Turn scores into weights 2^(score − top), and downs, their gradients, into factor·weight·(down − through)."""
-    log_sum, middle = code.load(top), code.load(through)
+def pulled(code: _Code, scores: Any, downs: Any, count: Any, top: Any, total: Any, through: Any, factor: Any) -> None:
+    """Turn scores into weights w = 2^(score − top)/total, and downs, their gradients, to factor·w·(down − through)."""
+    largest, middle = code.load(top), code.load(through)
+    part = code.b.fdiv(code.line(1.0), code.load(total))
 
     def emit(first: Any, size: int) -> None:
         for i in range(size):
             at = code.add(code.times(first, LINE), LINE * i)
-            weight = code.exp2(code.b.fsub(code.load(scores, at), log_sum))
+            weight = code.b.fmul(code.exp2(code.b.fsub(code.load(scores, at), largest)), part)
             down = code.b.fmul(weight, code.b.fsub(code.load(downs, at), middle))
             code.store(weight, scores, at)
             code.store(code.b.fmul(down, code.line(factor)), downs, at)
@@ -336,16 +337,11 @@ def scattered(code: _Code, width: int, block: int, weights: Any, rows: Any, coun
 
 
 @_instruction
-def finished(code: _Code, width: int, rows: Any, top: Any, total: Any, fall: Any, source: Any, target: Any) -> None:
-    """Divide the first rows of source by their totals; a row that read nothing gets total 1 and top 0."""
-    found = code.load(total)
-    nothing = code.b.fcmp_ordered("==", found, code.line(0.0))
-    found = code.b.select(nothing, code.line(1.0), found)
-    code.store(found, total)
-    code.store(code.b.select(nothing, code.line(0.0), code.load(top)), top)
-    code.store(code.b.fdiv(code.line(1.0), found), fall)
+def divided(code: _Code, width: int, rows: Any, source: Any, totals: Any, target: Any) -> None:
+    """Set rows to those of source, each over its own total."""
     with code.loop(rows) as loop:
-        at, factor = code.times(loop.index, 4 * width), code.one(fall, code.times(loop.index, 4))
+        at = code.times(loop.index, 4 * width)
+        factor = code.b.fdiv(code.line(1.0), code.one(totals, code.times(loop.index, 4)))
         for c in range(0, 4 * width, LINE):
             code.store(code.b.fmul(factor, code.load(source, at, c)), target, at, c)
 

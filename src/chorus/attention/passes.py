@@ -4,7 +4,7 @@ Arrays are float32 where not said otherwise. Letters: as in kernel.py; also G gr
 
     q, out, dq, dout   (N, R, Q, ·)
     k, v, dk, dv       (N, S, ·)
-    tops, totals       (N·R·Q,): each row's largest score and its sum of weights; backward has tops + log₂ totals
+    tops, totals       (N·R·Q,): each row's largest score, and its sum of 2^(score − largest)
     work               int64 (4,): the first row, counted among the queries and among the actors, the height, c
     pieces             int64 (pieces, 4): the first key of the first tile, how far it moves with each tile, how many
                        keys, and its first column
@@ -13,6 +13,7 @@ Arrays are float32 where not said otherwise. Letters: as in kernel.py; also G gr
     gather_bits        uint16 (c, G, keys)
     offsets            int64 (slots,): row t reads t − offset
     index              int64 (slots, c·height): the key that a row reads, or −1
+    empty              bool (c·height,): which rows read nothing; empty itself when every row reads something
     factor             float32: a score is the product of a query and a key times this, as a power of 2
 """
 
@@ -29,8 +30,8 @@ from chorus.attention.lanes import (
     LOWEST,
     added,
     copied,
+    divided,
     filled,
-    finished,
     noticed,
     products,
     pulled,
@@ -105,7 +106,7 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
 
     def run(
         q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
-        index: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, totals: Any,
+        index: Any, empty: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, totals: Any,
     ) -> Any:  # fmt: skip
         assert edition
         origin, actor, height, count = work
@@ -167,9 +168,12 @@ def forward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) -
                         slot_products(D, factor, rows, where, k_head, bit, scores + LINE * s, top)
                     softened(scores, size, top, total, fall)
                     slot_weighted(E, columns, scores, keys.ctypes.data, v_head, size, fall, sums)
-                finished(E, there, top, total, fall, sums, out.ctypes.data + 4 * E * at)
                 for r in range(there):
+                    if four[1, r] == 0:  # nothing was read, or only scores beyond the least number
+                        nothing = len(empty) > 0 and empty[line + r]
+                        four[0, r], four[1, r] = 0.0, 1.0 if nothing else np.nan
                     tops[at + r], totals[at + r] = four[0, r], four[1, r]
+                divided(E, there, sums, total, out.ctypes.data + 4 * E * at)
         return four[3].sum()
 
     return njit(run)
@@ -180,14 +184,15 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
 
     def run(
         q: Any, k: Any, v: Any, work: Any, pieces: Any, bits: Any, gather: Any, gather_bits: Any, offsets: Any,
-        index: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, dout: Any, dq: Any, dk: Any, dv: Any,
+        index: Any, empty: Any, factor: Any, begin: int, end: int, out: Any, tops: Any, totals: Any, dout: Any,
+        dq: Any, dk: Any, dv: Any,
     ) -> None:  # fmt: skip
         assert edition
         origin, actor, height, count = work
         R, Q, S, near, slots = q.shape[1], q.shape[2], k.shape[1], gather.shape[1], len(offsets) + len(index)
         scale = factor * np.float32(LN2)
         room = _room(3 * D + 2 * E + 2 * PIECE + near * (D + E) // LANES * 2)
-        two = np.zeros((2, LANES), np.float32)
+        three = np.ones((3, LANES), np.float32)
         keys, shown = np.empty((1 + min(slots, PIECE), LANES), np.int64), np.empty(min(slots, PIECE), np.uint16)
         for task in range(begin, end):
             turned = _aligned(room)
@@ -199,7 +204,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
             near_values = near_keys + 4 * D * near
             near_dk = near_values + 4 * E * near
             near_dv = near_dk + 4 * D * near
-            top, through = two.ctypes.data, two.ctypes.data + LINE
+            top, total, through = three.ctypes.data, three.ctypes.data + LINE, three.ctypes.data + 2 * LINE
             head, tile = divmod(task, count)
             n = head // R
             k_head, v_head = k.ctypes.data + 4 * D * n * S, v.ctypes.data + 4 * E * n * S
@@ -219,8 +224,8 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                 transposed(D, factor, rows, turned)
                 transposed(E, np.float32(1), down_rows, turned_down)
                 for r in range(LANES):
-                    keys[0, r] = at + min(r, there - 1)
-                    two[0, r] = tops[at + min(r, there - 1)]
+                    row = at + min(r, there - 1)
+                    keys[0, r], three[0, r], three[1, r] = row, tops[row], totals[row]
                 slot_products(E, np.float32(1), down_rows, keys.ctypes.data, out.ctypes.data, 0, through, 0)
                 filled(np.float32(0), D, sums)
                 for piece in range(len(pieces) + (near > 0)):
@@ -238,7 +243,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                         bit = seen.ctypes.data + 2 * c
                         products(D, columns, turned, key + 4 * D * c, bit, size, scores, 0)
                         products(E, columns, turned_down, value + 4 * E * c, 0, size, downs, 0)
-                        pulled(scores, downs, size, top, through, scale)
+                        pulled(scores, downs, size, top, total, through, scale)
                         weighted(D, block, downs, key + 4 * D * c, size, 0, sums)
                         scattered(E, block, scores, down_rows, size, dvalue + 4 * E * c)
                         scattered(D, block, downs, rows, size, dkey + 4 * D * c)
@@ -250,7 +255,7 @@ def backward(D: int, E: int, columns: int, block: int, edition: int = _EDITION) 
                         where, bit = keys.ctypes.data + 8 * LANES * s, shown.ctypes.data + 2 * s
                         slot_products(D, factor, rows, where, k_head, bit, scores + LINE * s, 0)
                         slot_products(E, np.float32(1), down_rows, where, v_head, 0, downs + LINE * s, 0)
-                    pulled(scores, downs, size, top, through, scale)
+                    pulled(scores, downs, size, top, total, through, scale)
                     slot_weighted(D, columns, downs, keys.ctypes.data, k_head, size, 0, sums)
                     slot_scattered(E, scores, down_rows, keys.ctypes.data, size, dv_head)
                     slot_scattered(D, downs, rows, keys.ctypes.data, size, dk_head)

@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 
 _POWERS = (1 << np.arange(16)).astype(np.uint16)
 _NO_KEYS = np.empty((0, 0), np.int64)
+_NO_ROWS = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Work:
 
     @cached_property
     def layout(self) -> tuple[NDArray[Any], ...]:
-        """What the rows read, as the arrays of passes.py from `pieces` to `index`."""
+        """What the rows read, as the arrays of passes.py from `pieces` to `empty`."""
         pieces, columns = [], 0
         for span in self.spans:
             pieces.append((span.start, self.height if span.moves else 0, span.length, columns))
@@ -94,7 +95,7 @@ class Work:
         index = _NO_KEYS if self.index is None else self.index.numpy()
         return (
             np.array(pieces, np.int64).reshape(-1, 4), self._bits(0, columns, 1)[0], gather, gather_bits,
-            np.array(self.offsets, np.int64), index,
+            np.array(self.offsets, np.int64), index, _NO_ROWS if self.empty is None else self.empty.numpy(),
         )  # fmt: skip
 
     def _bits(self, start: int, stop: int, tiles: int) -> NDArray[np.uint16]:

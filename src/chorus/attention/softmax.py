@@ -25,11 +25,11 @@ class ProgramSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, program: Program, scale: float) -> Tensor:
-        """Attend, keeping the inputs, the output and, for the kernel, the rows' log-sums."""
+        """Attend, keeping the inputs, the output and, for the kernel, each row's largest score and sum."""
         ctx.program, ctx.scale = program, scale
         if kernel.serves(program, q, v):
-            out, sums = kernel.forward(program, q, k, v, scale)
-            ctx.save_for_backward(q, k, v, out, sums)
+            out, *rows = kernel.forward(program, q, k, v, scale)
+            ctx.save_for_backward(q, k, v, out, *rows)
             return out
         make = torch.empty if program.complete else torch.zeros
         out = make((*q.shape[:3], v.shape[-1]), dtype=q.dtype, device=q.device)
@@ -45,9 +45,10 @@ class ProgramSoftmax(torch.autograd.Function):
         """Compute the weights again, then the gradients."""
         program: Program = ctx.program
         dout = grads[0].contiguous()
-        if len(ctx.saved_tensors) == 5:
-            return *kernel.backward(program, ctx.saved_tensors, dout, ctx.scale), None, None
-        q, k, v, out = ctx.saved_tensors
+        saved = ctx.saved_tensors
+        if len(saved) > 4:
+            return *kernel.backward(program, saved, dout, ctx.scale), None, None
+        q, k, v, out = saved
         make = torch.empty_like if program.complete else torch.zeros_like
         dq, dk, dv = make(q), torch.zeros_like(k), torch.zeros_like(v)
         space = _Space(q)
