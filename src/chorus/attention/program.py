@@ -107,8 +107,8 @@ class Work:
             if start <= veil.start < stop:
                 part = seen[:, : self.height, veil.start - start : veil.stop - start]
                 np.logical_not(veil.hidden.numpy(), out=part)
-        found: NDArray[np.uint16] = np.einsum("tgrc,r->tgc", seen.reshape(tiles, groups, 16, -1), _POWERS, order="C")
-        return found
+        found = np.einsum("tgrc,r->tgc", seen.reshape(tiles, groups, 16, -1), _POWERS)
+        return np.ascontiguousarray(found)
 
     def to(self, device: torch.device) -> "Work":
         """Return the same work with its tensors on a device."""
