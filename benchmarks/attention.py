@@ -1,9 +1,10 @@
 """Attention over a topology against the obvious alternatives, on one core: `python benchmarks/attention.py`.
 
 Times are CPU seconds of this process on one thread, which on an idle core are wall-clock seconds, and on a shared one
-leave out the others' turns. Each figure is the median of runs that take turns with the alternative's. float32, 4 heads
-of 64 features, batch 1. Peers are measured where they are installed: pip install --no-deps local-attention
-performer-pytorch einops hyper-connections torch-einops-utils. Compiled FlexAttention needs a C++ compiler.
+leave out the others' turns. Each figure is the median of runs that take turns with the alternative's, with memory that
+earlier runs have used. float32, 4 heads of 64 features, batch 1. For Linux. Peers are measured where installed:
+pip install --no-deps local-attention performer-pytorch einops hyper-connections torch-einops-utils. Compiled
+FlexAttention needs a C++ compiler.
 """
 
 import argparse
@@ -124,17 +125,19 @@ def logarithmic(rows: list[dict[str, Any]]) -> None:
 def scaling(rows: list[dict[str, Any]]) -> None:
     """Time per token and peak memory from 4k to 64k."""
     sizes = (4096, 16384, 65536)
+    given = [inputs(tokens) for tokens in sizes]
     for spec in ("sliding_window(256) | sink_tokens(4)", "logarithmic()"):
-        per_token, per_edge, memory = [], [], []
-        for tokens in sizes:
-            q, k, v = inputs(tokens)
+        memory = []
+        for q, k, v in given:
             with torch.no_grad():
                 attend(q, k, v, spec)
                 before = peak_memory(reset=True)
-                (ours,) = timed(lambda q=q, k=k, v=v, spec=spec: attend(q, k, v, spec), repeats=3)
-            memory.append((peak_memory() - before) / tokens)
-            per_token.append(1e3 * ours / tokens)
-            per_edge.append(1e6 * ours / parse(spec).relation(tokens).count())
+                attend(q, k, v, spec)
+            memory.append((peak_memory() - before) / q.shape[2])
+        with torch.no_grad():
+            ours = timed(*(lambda x=x, spec=spec: attend(*x, spec) for x in given), repeats=9)
+        per_token = [1e3 * x / n for x, n in zip(ours, sizes, strict=True)]
+        per_edge = [1e6 * x / parse(spec).relation(n).count() for x, n in zip(ours, sizes, strict=True)]
         times = {f"us_{n // 1024}k": x for n, x in zip(sizes, per_token, strict=True)}
         spread = 100 * (max(per_token) / min(per_token) - 1)
         row(rows, f"{spec}: spread of time per token, 4k to 64k", spread, "%", "≤ 25", **times)
@@ -155,6 +158,13 @@ def scaling(rows: list[dict[str, Any]]) -> None:
             "≤ 1.25",
             **bytes_per_token,
         )
+
+
+def reuse_memory() -> None:
+    """Have glibc keep what is freed: a large result would be fresh pages every time, a small one never."""
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(-4, 0)  # M_MMAP_MAX
+    mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def peak_memory(reset: bool = False) -> float:
@@ -180,7 +190,7 @@ def planning(rows: list[dict[str, Any]]) -> None:
         (16384, "sliding_window({}) | logarithmic()"),
     ):
         q, k, v = inputs(tokens)
-        fresh = [parse(spec.format(256 + i)) for i in range(8)]
+        fresh = [parse(spec.format(256 + i)) for i in range(32)]
         plan(parse(spec.format(255)), tokens)
         plans = [once(lambda t=t, n=tokens: plan(t, n)) for t in fresh]
         with torch.no_grad():
@@ -318,6 +328,7 @@ def main() -> None:
     )
     chosen = parser.parse_args().parts
     torch.set_num_threads(1)
+    reuse_memory()
     kept = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
     for name in chosen:
         rows: list[dict[str, Any]] = []

@@ -94,10 +94,10 @@ class Favor:
         """Return the positive features; a query's are scaled so that the largest is 1/√M."""
         _refuse_unfit(x, self.directions)
         x = x * self.scale**0.5
-        exponent = x @ self.directions.to(x.dtype).mT - x.square().sum(-1, keepdim=True) / 2
-        if query:
-            exponent = exponent - exponent.detach().amax(-1, keepdim=True)
-        features: Tensor = exponent.exp() * len(self.directions) ** -0.5
+        exponent = x @ self.directions.to(x.dtype).mT
+        # A query's largest feature stands in for its norm, which would cancel anyway.
+        shift = exponent.detach().amax(-1, keepdim=True) if query else x.square().sum(-1, keepdim=True) / 2
+        features: Tensor = (exponent - (shift + math.log(len(self.directions)) / 2)).exp()
         return features
 
 
