@@ -329,7 +329,7 @@ class Demonstration:
 
     def _rounds(self) -> Table:
         rounds = _board("rounds", "entry", "outcome", "by", "score", "approve", "answer")
-        for closed in self.recent:
+        for closed in tuple(self.recent):  # other threads add to it
             rounds.add_row(
                 str(closed["place"]),
                 closed["outcome"],
