@@ -160,6 +160,15 @@ def _strips(width: int) -> tuple[int, int]:
     return width // LANES // lines, lines
 
 
+def _faded(code: _Code, width: int, places: list[tuple[int, int]], start: Any, fall: Any, row: Any) -> list[Any]:
+    """Return the lines at places (row, byte) from start on, each times its row's fall; the constant 0 means 1."""
+    found = [code.load(start, 4 * width * r, c) for r, c in places]
+    if isinstance(fall, int):
+        return found
+    factor = code.add(fall, code.times(row, 4))
+    return [code.b.fmul(code.one(factor, 4 * r), x) for (r, _), x in zip(places, found, strict=True)]
+
+
 @_instruction
 def filled(code: _Code, value: Any, lines: Any, target: Any) -> None:
     """Set lines to one number."""
@@ -296,11 +305,7 @@ def weighted(
         row, strip = code.times(rows.index, block), code.times(strips.index, LINE * lines)
         start = code.add(target, code.times(row, 4 * width), strip)
         places = [(r, LINE * c) for r in range(block) for c in range(lines)]
-        before = [code.load(start, 4 * width * r, c) for r, c in places]
-        if not isinstance(fall, int):
-            factor = code.add(fall, code.times(row, 4))
-            before = [code.b.fmul(code.one(factor, 4 * r), x) for (r, _), x in zip(places, before, strict=True)]
-        sums = code.variables(before)
+        sums = code.variables(_faded(code, width, places, start, fall, row))
         with code.loop(count) as loop:
             weight = code.add(weights, code.times(loop.index, LINE), code.times(row, 4))
             value = code.add(values, code.times(loop.index, 4 * width), strip)
@@ -383,11 +388,7 @@ def slot_weighted(
         row = code.times(rows.index, several)
         start = code.add(target, code.times(row, 4 * width))
         places = [(r, c) for r in range(several) for c in range(0, 4 * width, LINE)]
-        before = [code.load(start, 4 * width * r, c) for r, c in places]
-        if not isinstance(fall, int):
-            factor = code.add(fall, code.times(row, 4))
-            before = [code.b.fmul(code.one(factor, 4 * r), x) for (r, _), x in zip(places, before, strict=True)]
-        sums = code.variables(before)
+        sums = code.variables(_faded(code, width, places, start, fall, row))
         with code.loop(count) as loop:
             at = code.add(code.times(loop.index, LANES), row)
             for r in range(several):
